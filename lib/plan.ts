@@ -8,7 +8,7 @@
 /** GELU is exact (by erf) unless it says tanh (Hendrycks & Gimpel 2016, arXiv:1606.08415). */
 export type Activation = 'identity' | 'relu' | 'gelu' | 'gelu_tanh' | 'silu' | 'tanh';
 
-/** A view of a stored tensor: optionally a range of its rows `[begin, end)`, then transposed. */
+/** A view of a stored tensor: transposed if asked, then a range of the result's rows `[begin, end)`. */
 export interface WeightRef {
   readonly tensor: string;
   readonly rows?: readonly [begin: number, end: number];
@@ -29,7 +29,7 @@ export interface NormSpec {
   readonly bias?: WeightRef;
 }
 
-/** `learned`: the first token of a sequence reads row `offset`. `sinusoidal`: Vaswani et al. 2017, 3.5. */
+/** `learned`: a table [count, E]; the first token of a sequence reads row `offset`. `sinusoidal`: Vaswani et al. 2017, 3.5. */
 export type Positions =
   | {
       readonly kind: 'learned';

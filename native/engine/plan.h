@@ -1,4 +1,5 @@
-// A model as plain data: a list of blocks over one residual stream, and the weights each block names.
+// A model as plain data: a list of blocks over one residual stream, and the weights each block
+// names.
 //
 // lib/plan.ts holds the same structure in TypeScript, the binding converts one into the other, and
 // Program::compile (program.h) checks every shape once. A family differs from another only in the
@@ -15,8 +16,10 @@
 
 namespace multihead::engine {
 
-// A view of a tensor, so that fused, split and transposed checkpoints load through data:
-// rows [row_begin, row_end) of the stored matrix (row_end < 0: all), then transposed if asked.
+// A view of a tensor, so that fused, split and transposed checkpoints load through data: the stored
+// matrix, transposed if asked, then rows [row_begin, row_end) of the result (row_end < 0: all). So
+// the query of a fused [E, 3E] matrix is its transpose's rows [0, E), as it is of a fused [3E]
+// bias.
 struct WeightRef {
   std::string tensor;
   int64_t row_begin = 0;
@@ -39,7 +42,8 @@ struct NormSpec {
 
 struct NoPositions {};
 struct LearnedPositions {
-  WeightRef table;  // [rows, E]
+  WeightRef table;  // [count, E]
+  int64_t count = 0;
   int64_t offset = 0;  // the first token of a sequence reads row `offset`
 };
 // Vaswani et al. 2017, section 3.5; `count` rows are computed when the plan is compiled.
@@ -107,7 +111,7 @@ using Block =
     std::variant<EmbedBlock, AttentionBlock, FeedForwardBlock, NormBlock, ProjectBlock, PoolBlock>;
 
 struct Plan {
-  int64_t width = 0;  // E
+  int64_t width = 0;          // E
   std::vector<Block> blocks;  // the first one is an EmbedBlock, and no other is
 };
 
