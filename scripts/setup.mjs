@@ -1,0 +1,186 @@
+// Brings a checkout to where code can run: packages installed, addon and dist built, each only if needed.
+//
+// What is up to date is decided by content, never by time: the lock file against what npm recorded as
+// installed, and a hash of the sources against the one stored beside the last build.
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { hashInputs, root, run, ScriptError, say, step, withLock, works } from './process.mjs';
+
+const JOBS = '2';
+
+/** Installs node_modules with `npm ci` unless they already are what package-lock.json asks for. */
+export async function ensureInstalled() {
+  if (await isInstalled()) return;
+  await withLock('install', async () => {
+    if (await isInstalled()) return;
+    await step('installing packages (npm ci)', () =>
+      run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']),
+    );
+  });
+}
+
+/** Compares the lock file with the record that npm keeps of what it installed. */
+async function isInstalled() {
+  const wanted = await readJson(join(root, 'package-lock.json'));
+  const present = await readJson(join(root, 'node_modules', '.package-lock.json'));
+  if (!wanted) throw new ScriptError('package-lock.json is missing: run npm install once');
+  if (!present) return false;
+  return Object.entries(wanted.packages).every(([path, { version, optional }]) => {
+    if (path === '') return true;
+    const found = present.packages[path];
+    return found ? found.version === version : optional === true;
+  });
+}
+
+async function readJson(path) {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined;
+    throw new ScriptError(`${path}: ${error.message}`);
+  }
+}
+
+/** Compiles the addon and dist unless both are as new as their sources. Needs `ensureInstalled` first. */
+export async function ensureBuilt() {
+  await ensureAddon();
+  await ensureDist();
+}
+
+/**
+ * Compiles the addon into build/Release, or with a sanitizer into build/<sanitizer>/build/Release: node-gyp-build
+ * takes the latter when MULTIHEAD_PREBUILD names build/<sanitizer>.
+ *
+ * @param {{ sanitizer?: 'address' | 'thread' }} [options]
+ * @returns {Promise<string>} the folder to name in MULTIHEAD_PREBUILD
+ */
+export async function ensureAddon({ sanitizer } = {}) {
+  const base = sanitizer ? join(root, 'build', sanitizer) : root;
+  const out = join(base, 'build', 'Release');
+  const product = join(out, 'multihead.node');
+  const { version } = await readJson(join(root, 'package.json'));
+  const hash = () => hashInputs(['CMakeLists.txt', 'native'], `${version} ${sanitizer}`);
+  await ensureProduct({
+    name: sanitizer ? `addon-${sanitizer}` : 'addon',
+    label: `compiling the addon${sanitizer ? ` with the ${sanitizer} sanitizer` : ''} (cmake-js)`,
+    product,
+    hash,
+    make: async () => {
+      await requireTools(['g++', 'cmake', 'make']);
+      await dropForeignCache(out);
+      const cmakeJs = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
+      const options = sanitizer ? [`--CDMULTIHEAD_SANITIZER=${sanitizer}`] : [];
+      await run(process.execPath, [
+        cmakeJs,
+        'build',
+        '--out',
+        out,
+        '--parallel',
+        JOBS,
+        '--log-level=warn',
+        ...options,
+      ]);
+    },
+  });
+  return base;
+}
+
+/**
+ * Compiles the native tests into build/native-tests (build/native-<sanitizer>) and returns that folder.
+ *
+ * @param {{ sanitizer?: 'address' | 'thread' }} [options]
+ */
+export async function buildNativeTests({ sanitizer } = {}) {
+  await requireTools(['g++', 'cmake', 'make']);
+  const out = join(root, 'build', sanitizer ? `native-${sanitizer}` : 'native-tests');
+  await withLock(`native-${sanitizer ?? 'tests'}`, async () => {
+    await dropForeignCache(out);
+    await step(
+      `compiling the native tests${sanitizer ? ` with the ${sanitizer} sanitizer` : ''}`,
+      async () => {
+        await run('cmake', [
+          '-S',
+          root,
+          '-B',
+          out,
+          '-DMULTIHEAD_TESTS=ON',
+          `-DMULTIHEAD_SANITIZER=${sanitizer ?? ''}`,
+        ]);
+        await run('cmake', ['--build', out, '--parallel', JOBS]);
+      },
+    );
+  });
+  return out;
+}
+
+/** Compiles lib/ into dist/ and writes the ES module face of the same names. */
+export async function ensureDist() {
+  const dist = join(root, 'dist');
+  await ensureProduct({
+    name: 'dist',
+    label: 'compiling lib (tsc)',
+    product: join(dist, 'index.mjs'),
+    hash: () => hashInputs(['lib', 'tsconfig.json', 'package.json', 'scripts/setup.mjs']),
+    make: async () => {
+      await rm(dist, { recursive: true, force: true });
+      await run(process.execPath, [
+        join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
+        '-p',
+        root,
+      ]);
+      await writeModuleFace(dist);
+    },
+  });
+}
+
+/** Node's own detection of a CommonJS module's names misses re-exports, so each is named. */
+async function writeModuleFace(dist) {
+  const names = Object.keys(createRequire(import.meta.url)(join(dist, 'index.js'))).sort();
+  const lines = names.map((name) => `export const ${name} = multihead.${name};`);
+  await writeFile(
+    join(dist, 'index.mjs'),
+    `import multihead from './index.js';\n\n${lines.join('\n')}\n`,
+  );
+  await writeFile(join(dist, 'index.d.mts'), "export * from './index.js';\n");
+}
+
+/** Makes a product again when it is missing or when the hash of its inputs is not the stored one. */
+async function ensureProduct({ name, label, product, hash, make }) {
+  const stamp = join(root, 'build', `${name}.stamp`);
+  const isCurrent = async () =>
+    existsSync(product) && existsSync(stamp) && (await readFile(stamp, 'utf8')) === hash();
+  if (await isCurrent()) return;
+  await withLock(name, async () => {
+    if (await isCurrent()) return;
+    // Hashed before: a source that changes meanwhile makes the next run build again.
+    const inputs = hash();
+    await step(label, make);
+    if (!existsSync(product)) throw new ScriptError(`${label} made no ${product}`);
+    await mkdir(dirname(stamp), { recursive: true });
+    await writeFile(stamp, inputs);
+  });
+}
+
+/** Removes a CMake folder that was configured when the checkout lay elsewhere. */
+async function dropForeignCache(folder) {
+  const cache = join(folder, 'CMakeCache.txt');
+  if (!existsSync(cache)) return;
+  const text = await readFile(cache, 'utf8');
+  if (text.includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${root}\n`)) return;
+  say(`removing ${folder}: it was configured for another checkout`);
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** @throws {ScriptError} naming every program that is missing and how to get it */
+export async function requireTools(names) {
+  const missing = [];
+  for (const name of names) {
+    if (!(await works(name, ['--version']))) missing.push(name);
+  }
+  if (missing.length === 0) return;
+  throw new ScriptError(
+    `missing: ${missing.join(', ')}; on Debian or Ubuntu: apt-get install ${missing.join(' ')}`,
+  );
+}
