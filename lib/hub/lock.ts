@@ -1,0 +1,120 @@
+/**
+ * A lock between processes, as a file that says who holds it.
+ *
+ * It saves a second download, no more: blobs are checked and renamed into place, so two holders would waste bytes
+ * and break nothing. A holder that died is recognised at once by its process id on the same machine, elsewhere by a
+ * time stamp that it no longer renews. Python's own lock files (flock, beside ours) cannot be taken from Node.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { readlinkSync } from 'node:fs';
+import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { dirname } from 'node:path';
+import type { Sleep } from './failures';
+import { throwIfAborted } from './failures';
+
+const RENEW_MS = 5_000;
+/** Six renewals: a holder whose event loop was busy, or a slow network file system, is not taken for dead. */
+const STALE_MS = 30_000;
+const POLL_MS = 100;
+
+interface Owner {
+  /** Tells two holders apart. */
+  readonly token: string;
+  readonly pid: number;
+  /** Where the process id means something: machine and process namespace (containers may share a host name). */
+  readonly machine: string;
+}
+
+function thisMachine(): string {
+  try {
+    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return hostname();
+  }
+}
+
+/**
+ * Waits for the lock and takes it.
+ *
+ * @returns a function that gives it back
+ * @throws {MultiheadError} ABORTED when the signal fires while waiting; the system's error when the folder of
+ * `path` cannot be written
+ */
+export async function acquireLock(
+  path: string,
+  context: { readonly where: string; readonly signal?: AbortSignal; readonly sleep: Sleep },
+): Promise<() => Promise<void>> {
+  const owner: Owner = { token: randomUUID(), pid: process.pid, machine: thisMachine() };
+  await mkdir(dirname(path), { recursive: true });
+  for (;;) {
+    throwIfAborted(context.where, context.signal);
+    const release = await tryAcquire(path, owner);
+    if (release) return release;
+    if (await removeIfStale(path, owner.machine)) continue;
+    await context.sleep(POLL_MS, context.signal).catch(() => {}); // an abort is seen above
+  }
+}
+
+async function tryAcquire(path: string, owner: Owner): Promise<(() => Promise<void>) | undefined> {
+  const handle = await open(path, 'wx').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EEXIST') return undefined;
+    throw error;
+  });
+  if (!handle) return undefined;
+  await handle.writeFile(JSON.stringify(owner));
+  // Through the handle: should the lock be taken over, the new holder's file is not touched.
+  const renewal = setInterval(() => {
+    const now = new Date();
+    handle.utimes(now, now).catch(() => {});
+  }, RENEW_MS);
+  renewal.unref();
+  return async () => {
+    clearInterval(renewal);
+    await handle.close();
+    if ((await readOwner(path))?.token === owner.token) await rm(path, { force: true });
+  };
+}
+
+/** Removes the lock of a dead holder; true when the lock may be free now. */
+async function removeIfStale(path: string, machine: string): Promise<boolean> {
+  const owner = await readOwner(path);
+  const age = await stat(path).then(
+    ({ mtimeMs }) => Date.now() - mtimeMs,
+    () => undefined,
+  );
+  if (age === undefined) return true; // given back meanwhile
+  const died = owner?.machine === machine && !isAlive(owner.pid);
+  if (!died && age < STALE_MS) return false;
+  // Two waiters may come here together; the rename lets one of them have the file, and what it got is looked at
+  // again, since it may be the lock of the other, just taken.
+  const mine = `${path}.${randomUUID().slice(0, 8)}`;
+  try {
+    await rename(path, mine);
+  } catch {
+    return true;
+  }
+  const got = await readOwner(mine);
+  if (got?.token !== owner?.token) await link(mine, path).catch(() => {});
+  await rm(mine, { force: true });
+  return true;
+}
+
+/** Undefined when there is no lock or its holder has not written itself down yet. */
+async function readOwner(path: string): Promise<Owner | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as Owner;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
