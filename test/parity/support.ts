@@ -30,7 +30,7 @@ export interface GoldenArray {
 
 const ARRAY_TYPES = { F32: Float32Array, F64: Float64Array, I32: Int32Array } as const;
 
-/** Every array of a golden.safetensors by name. */
+/** The f32, f64 and i32 arrays of a safetensors file by name. */
 export function readArrays(path: string): Map<string, GoldenArray> {
   const bytes = readFileSync(path);
   const headerLength = Number(bytes.readBigUInt64LE(0));
@@ -43,13 +43,15 @@ export function readArrays(path: string): Map<string, GoldenArray> {
       shape,
       data_offsets: offsets,
     } = entry as unknown as {
-      dtype: keyof typeof ARRAY_TYPES;
+      dtype: string;
       shape: number[];
       data_offsets: [number, number];
     };
+    const ArrayType = ARRAY_TYPES[dtype as keyof typeof ARRAY_TYPES];
+    if (!ArrayType) continue;
     const body = bytes.subarray(8 + headerLength + offsets[0], 8 + headerLength + offsets[1]);
     const aligned = new Uint8Array(body).buffer; // a copy: the file's own offset need not be a multiple
-    arrays.set(name, { shape, data: new ARRAY_TYPES[dtype](aligned) });
+    arrays.set(name, { shape, data: new ArrayType(aligned) });
   }
   return arrays;
 }
