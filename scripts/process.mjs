@@ -90,18 +90,18 @@ export async function main(f) {
   }
 }
 
-/** Every file below `paths` (relative to the root), sorted; a path that is absent has none. */
-export function filesUnder(paths, { ignore = () => false } = {}) {
+/** Every file below `paths` (relative to `base`), sorted; a path that is absent has none. */
+export function filesUnder(paths, { base = root } = {}) {
   const found = [];
   const visit = (path) => {
-    if (!existsSync(path) || ignore(path)) return;
+    if (!existsSync(path)) return;
     if (statSync(path).isDirectory()) {
       for (const name of readdirSync(path)) visit(join(path, name));
     } else {
       found.push(path);
     }
   };
-  for (const path of paths) visit(join(root, path));
+  for (const path of paths) visit(join(base, path));
   return found.sort();
 }
 

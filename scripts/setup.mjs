@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { hashInputs, root, run, ScriptError, say, step, withLock, works } from './process.mjs';
 
 const JOBS = '2';
@@ -71,7 +72,8 @@ export async function ensureAddon({ sanitizer } = {}) {
       await requireTools(['g++', 'cmake', 'make']);
       await dropForeignCache(out);
       const cmakeJs = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
-      const options = sanitizer ? [`--CDMULTIHEAD_SANITIZER=${sanitizer}`] : [];
+      const options = ['--CDCMAKE_EXPORT_COMPILE_COMMANDS=ON'];
+      if (sanitizer) options.push(`--CDMULTIHEAD_SANITIZER=${sanitizer}`);
       await run(process.execPath, [
         cmakeJs,
         'build',
@@ -93,26 +95,33 @@ export async function ensureAddon({ sanitizer } = {}) {
  * @param {{ sanitizer?: 'address' | 'thread' }} [options]
  */
 export async function buildNativeTests({ sanitizer } = {}) {
+  const label = sanitizer ? `the native tests with the ${sanitizer} sanitizer` : 'the native tests';
+  return withLock(`native-${sanitizer ?? 'tests'}`, async () => {
+    const out = await configureNativeTests(sanitizer);
+    await step(`compiling ${label}`, () => run('cmake', ['--build', out, '--parallel', JOBS]));
+    return out;
+  });
+}
+
+async function configureNativeTests(sanitizer) {
   await requireTools(['g++', 'cmake', 'make']);
   const out = join(root, 'build', sanitizer ? `native-${sanitizer}` : 'native-tests');
-  await withLock(`native-${sanitizer ?? 'tests'}`, async () => {
-    await dropForeignCache(out);
-    await step(
-      `compiling the native tests${sanitizer ? ` with the ${sanitizer} sanitizer` : ''}`,
-      async () => {
-        await run('cmake', [
-          '-S',
-          root,
-          '-B',
-          out,
-          '-DMULTIHEAD_TESTS=ON',
-          `-DMULTIHEAD_SANITIZER=${sanitizer ?? ''}`,
-        ]);
-        await run('cmake', ['--build', out, '--parallel', JOBS]);
-      },
-    );
-  });
+  await dropForeignCache(out);
+  const options = {
+    CMAKE_EXPORT_COMPILE_COMMANDS: 'ON',
+    MULTIHEAD_TESTS: 'ON',
+    MULTIHEAD_SANITIZER: sanitizer ?? '',
+  };
+  const definitions = Object.entries(options).map(([name, value]) => `-D${name}=${value}`);
+  await run('cmake', ['-S', root, '-B', out, ...definitions]);
   return out;
+}
+
+/** Folders whose compile_commands.json say how every C++ file is compiled. */
+export async function configureForAnalysis() {
+  await ensureAddon();
+  const tests = await withLock('native-tests', () => configureNativeTests());
+  return [join(root, 'build', 'Release'), tests];
 }
 
 /** Compiles lib/ into dist/ and writes the ES module face of the same names. */
@@ -144,6 +153,39 @@ async function writeModuleFace(dist) {
     `import multihead from './index.js';\n\n${lines.join('\n')}\n`,
   );
   await writeFile(join(dist, 'index.d.mts'), "export * from './index.js';\n");
+}
+
+/**
+ * Puts a stripped copy of the addon into prebuilds/<platform>-<arch>, under the name that node-gyp-build looks
+ * for. prebuildify does the naming; the node-gyp that it calls is a shim that compiles with cmake-js.
+ */
+export async function ensurePrebuilds() {
+  const folder = `prebuilds/${process.platform}-${process.arch}`;
+  const libc = process.platform === 'linux' ? '.glibc' : '';
+  await ensureAddon();
+  await ensureProduct({
+    name: 'prebuilds',
+    label: `making ${folder} (prebuildify)`,
+    product: join(root, folder, `multihead${libc}.node`),
+    hash: () => hashInputs(['build/Release/multihead.node', 'scripts/node-gyp-shim.mjs']),
+    make: async () => {
+      await requireTools(['strip']);
+      const work = join(root, 'build', 'prebuildify');
+      await mkdir(work, { recursive: true });
+      const prebuildify = createRequire(import.meta.url)('prebuildify');
+      await promisify(prebuildify)({
+        cwd: work,
+        out: root,
+        name: 'multihead',
+        targets: [`node@${process.versions.node}`],
+        napi: true,
+        strip: true,
+        tagLibc: process.platform === 'linux',
+        nodeGyp: join(root, 'scripts', 'node-gyp-shim.mjs'),
+        quiet: true,
+      });
+    },
+  });
 }
 
 /** Makes a product again when it is missing or when the hash of its inputs is not the stored one. */
