@@ -1,0 +1,141 @@
+#include "binding/model.h"
+
+#include <utility>
+#include <vector>
+
+#include "binding/batch_from_js.h"
+#include "binding/js_error.h"
+#include "engine/batch.h"
+
+namespace multihead::binding {
+namespace {
+
+// A model on its way into the object that `new` makes; an External, so that JavaScript cannot make
+// one.
+struct Passage {
+  std::shared_ptr<const engine::Program> program;
+  int threads = 1;
+};
+constexpr napi_type_tag kPassageTag = {0x6d756c7469686561, 0x642070617373616d};
+
+// The results' memory is JavaScript's from the start and is written by the pool: no copy on the
+// event loop, and the arrays can be transferred, which those over foreign memory cannot. Nobody
+// else sees them before the job ends, and an environment does not end before its running jobs have.
+class RunJob : public Job {
+ public:
+  RunJob(Napi::Env env, std::shared_ptr<const engine::Program> program, engine::Batch batch,
+         const std::vector<int32_t>& blocks)
+      : Job(env), program_(std::move(program)), batch_(std::move(batch)) {
+    const Napi::Array arrays = Napi::Array::New(env, blocks.size());
+    for (uint32_t i = 0; i < blocks.size(); ++i) {
+      Napi::Float32Array array = allocate(env, program_->output_elements(batch_, blocks[i]));
+      outputs_.push_back({blocks[i], array.Data()});
+      arrays.Set(i, array);
+    }
+    arrays_ = Napi::Persistent(arrays.As<Napi::Object>());
+  }
+
+  void execute(ops::Executor& executor) override {
+    program_->run(batch_, outputs_, executor, cancelled());
+  }
+
+  Napi::Value result(Napi::Env) override { return arrays_.Value(); }
+
+ private:
+  static Napi::Float32Array allocate(Napi::Env env, int64_t elements) {
+    try {
+      const auto length = Napi::Number::New(env, static_cast<double>(elements));
+      return AddonState::of(env).float32_array.New({length}).As<Napi::Float32Array>();
+    } catch (const Napi::Error& error) {
+      throw Error(ErrorCode::kOutOfMemory, "run",
+                  std::to_string(elements) + " output elements: " + error.Message(),
+                  "outputs that fit into memory");
+    }
+  }
+
+  std::shared_ptr<const engine::Program> program_;
+  engine::Batch batch_;
+  std::vector<engine::Output> outputs_;
+  Napi::ObjectReference arrays_;
+};
+
+Napi::Array strings_to_js(Napi::Env env, const std::vector<std::string>& strings) {
+  const Napi::Array array = Napi::Array::New(env, strings.size());
+  for (uint32_t i = 0; i < strings.size(); ++i) array.Set(i, strings[i]);
+  return array;
+}
+
+}  // namespace
+
+Napi::Function Model::define(Napi::Env env) {
+  return DefineClass(env, "NativeModel",
+                     {InstanceAccessor<&Model::info>("info"), InstanceMethod<&Model::run>("run"),
+                      InstanceMethod<&Model::dispose>("dispose")});
+}
+
+Napi::Value Model::create(Napi::Env env, std::shared_ptr<const engine::Program> program,
+                          int threads) {
+  Passage passage{std::move(program), threads};
+  const auto external = Napi::External<Passage>::New(env, &passage);
+  external.TypeTag(&kPassageTag);
+  return AddonState::of(env).model_class.New({external});
+}
+
+Model::Model(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Model>(info) {
+  guarded(info.Env(), [&] {
+    if (!info[0].IsExternal() ||
+        !info[0].As<Napi::External<Passage>>().CheckTypeTag(&kPassageTag)) {
+      throw Error(ErrorCode::kInvalidArgument, "NativeModel", "constructed by hand",
+                  "one from load()");
+    }
+  });
+  Passage& passage = *info[0].As<Napi::External<Passage>>().Data();
+  program_ = std::move(passage.program);
+  threads_ = passage.threads;
+  info_ = program_->info();
+  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), info_.resident_bytes);
+}
+
+void Model::Finalize(Napi::BasicEnv env) { drop(env); }
+
+void Model::drop(Napi::BasicEnv env) {
+  if (!program_) return;
+  program_.reset();
+  Napi::MemoryManagement::AdjustExternalMemory(env, -info_.resident_bytes);
+}
+
+Napi::Value Model::info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const Napi::Object object = Napi::Object::New(env);
+    object.Set("isa", info_.isa);
+    object.Set("threads", threads_);
+    object.Set("residentBytes", static_cast<double>(info_.resident_bytes));
+    object.Set("width", static_cast<double>(info_.width));
+    object.Set("layers", static_cast<double>(info_.layers));
+    object.Set("parameters", static_cast<double>(info_.parameters));
+    object.Set("unusedTensors", strings_to_js(env, info_.unused_tensors));
+    return object.As<Napi::Value>();
+  });
+}
+
+Napi::Value Model::run(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    engine::Batch batch = batch_from_js(info[0]);
+    const std::vector<int32_t> blocks = outputs_from_js(info[1]);
+    // Looked at only now: a getter of the batch may have disposed this model.
+    const std::shared_ptr<const engine::Program> program = program_;
+    if (!program) throw Error(ErrorCode::kDisposed, "run", "a disposed model", "one in use");
+    program->check(batch, blocks);
+    auto job = std::make_unique<RunJob>(env, program, std::move(batch), blocks);
+    return AddonState::of(env).environment->submit(env, program->device(), threads_,
+                                                   std::move(job));
+  });
+}
+
+void Model::dispose(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] { drop(info.Env()); });
+}
+
+}  // namespace multihead::binding

@@ -1,0 +1,46 @@
+// A loaded model as a JavaScript object: info, run(batch, outputs), dispose().
+#pragma once
+
+#include <memory>
+
+#include <napi.h>
+
+#include "binding/environment.h"
+#include "engine/program.h"
+
+namespace multihead::binding {
+
+// What one environment keeps: the instance data of the addon.
+struct AddonState {
+  std::shared_ptr<Environment> environment;
+  Napi::FunctionReference model_class;
+  // Captured when the addon is loaded, before anybody can replace it. Unlike N-API's own function
+  // it throws when memory is short, where that one ends the process.
+  Napi::FunctionReference float32_array;
+
+  static AddonState& of(Napi::Env env) { return *env.GetInstanceData<AddonState>(); }
+};
+
+class Model : public Napi::ObjectWrap<Model> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  static Napi::Value create(Napi::Env env, std::shared_ptr<const engine::Program> program,
+                            int threads);
+
+  // Called by JavaScript's `new`, which only create() may use.
+  explicit Model(const Napi::CallbackInfo& info);
+  ~Model() override = default;
+  void Finalize(Napi::BasicEnv env) override;
+
+ private:
+  Napi::Value info(const Napi::CallbackInfo& info);
+  Napi::Value run(const Napi::CallbackInfo& info);
+  void dispose(const Napi::CallbackInfo& info);
+  void drop(Napi::BasicEnv env);
+
+  std::shared_ptr<const engine::Program> program_;  // none once disposed
+  engine::ProgramInfo info_;
+  int threads_ = 1;
+};
+
+}  // namespace multihead::binding
