@@ -1,0 +1,187 @@
+/**
+ * Tiny random BERTs against transformers' BertModel, layer by layer, so that a failure names the layer;
+ * and the proof that these comparisons can fail: each test under "a wrong model" breaks one thing.
+ */
+
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Transformer } from '../../lib/index';
+import {
+  at,
+  type Comparison,
+  compare,
+  expectSameBits,
+  GOLDEN,
+  Golden,
+  goldenCases,
+  policyTolerance,
+  Report,
+} from './support';
+
+const CASES = goldenCases('bert');
+const report = new Report('tiny BERTs');
+
+afterAll(() => report.print());
+
+const layerName = (i: number) => (i === 0 ? 'embedding output' : `layer ${i - 1}`);
+
+/** Runs the golden's batch through `folder` and returns each layer's output, embedding output first. */
+async function layersOf(folder: string, golden: Golden, types = golden.ints('types')) {
+  const transformer = await Transformer.load(folder, { device: 'cpu' });
+  try {
+    const { hidden, layers } = await transformer.forward({
+      tokens: golden.ints('tokens'),
+      offsets: golden.ints('offsets'),
+      types,
+      outputHiddenStates: true,
+    });
+    if (!layers) throw new Error('no layers');
+    return { hidden, layers };
+  } finally {
+    transformer.dispose();
+  }
+}
+
+/** Compares every layer with the golden; throws at the first that disagrees, naming it. */
+function compareLayers(
+  name: string,
+  layers: readonly Float32Array[],
+  golden: Golden,
+): Comparison[] {
+  const [count = 0, tokens = 0, width = 0] = golden.shape('layers_f64');
+  if (layers.length !== count)
+    throw new Error(`${name}: ${layers.length} layers, expected ${count}`);
+  const expected = golden.floats('layers_f64');
+  const torchF32 = golden.floats('torch_f32_max_abs');
+  return layers.map((layer, i) => {
+    const reference = expected.subarray(i * tokens * width, (i + 1) * tokens * width);
+    const tolerance = policyTolerance(reference, at(torchF32, i));
+    return compare(`${name}, ${layerName(i)}`, layer, reference, width, tolerance);
+  });
+}
+
+test('the goldens cover what they claim to', () => {
+  const cases = CASES.map(
+    (name) => JSON.parse(readFileSync(join(GOLDEN, 'bert', name, 'golden.json'), 'utf8')).case,
+  );
+  const values = (key: string) => [...new Set(cases.map((entry) => entry[key]))].sort();
+  expect(values('activation')).toEqual(['gelu', 'gelu_new', 'gelu_pytorch_tanh', 'relu', 'silu']);
+  expect(values('dtype')).toEqual(['bf16', 'f16', 'f32']);
+  expect(values('types')).toEqual([1, 2, 3]);
+  expect(values('head_dim')).toEqual(expect.arrayContaining([8, 12, 24, 32, 64, 80, 128]));
+  expect(values('heads')).toEqual(expect.arrayContaining([1, 2, 3, 5, 7, 12]));
+  expect(values('prefix')).toEqual(['', 'bert.']);
+  expect(values('shards')).toEqual([1, 2, 3]);
+});
+
+test.each(CASES)('%s: every layer within the tolerance policy', async (name) => {
+  const golden = new Golden(join(GOLDEN, 'bert', name));
+  const { hidden, layers } = await layersOf(golden.folder, golden);
+  for (const comparison of compareLayers(name, layers, golden)) {
+    report.add(comparison);
+    expect(comparison.cosine).toBeGreaterThan(1 - 1e-9);
+  }
+  expectSameBits(`${name}, hidden`, hidden, layers[layers.length - 1] as Float32Array);
+});
+
+describe('a wrong model is seen, at the layer where it goes wrong', () => {
+  let folder: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'multihead-parity-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  /** A copy of a golden folder, for a test to break. */
+  function copyOf(name: string): Golden {
+    cpSync(join(GOLDEN, 'bert', name), folder, { recursive: true });
+    return new Golden(folder);
+  }
+
+  function editConfig(change: Record<string, unknown>): void {
+    const path = join(folder, 'config.json');
+    writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), ...change }));
+  }
+
+  /** Rewrites the checkpoint; `edit` gets the header by name, and the bytes after it. */
+  function editWeights(
+    edit: (header: Record<string, { data_offsets: [number, number] }>, body: Buffer) => void,
+  ): void {
+    const path = join(folder, 'model.safetensors');
+    const bytes = readFileSync(path);
+    const length = Number(bytes.readBigUInt64LE(0));
+    const header = JSON.parse(bytes.toString('utf8', 8, 8 + length));
+    const body = Buffer.from(bytes.subarray(8 + length));
+    edit(header, body);
+    const text = Buffer.from(JSON.stringify(header));
+    const size = Buffer.alloc(8);
+    size.writeBigUInt64LE(BigInt(text.length));
+    writeFileSync(path, Buffer.concat([size, text, body]));
+  }
+
+  async function expectFailureAt(where: string, golden: Golden, types?: Int32Array) {
+    const { layers } = await layersOf(folder, golden, types);
+    expect(() => compareLayers('broken', layers, golden)).toThrow(`broken, ${where}: row`);
+  }
+
+  test('an untouched copy passes', async () => {
+    const golden = copyOf('h2x24');
+    const { layers } = await layersOf(folder, golden);
+    expect(compareLayers('copy', layers, golden)).toHaveLength(5);
+  });
+
+  test('another layer norm epsilon', async () => {
+    const golden = copyOf('h3x11');
+    editConfig({ layer_norm_eps: 1e-12 });
+    await expectFailureAt('embedding output', golden);
+  });
+
+  test('tanh GELU taken for the exact one', async () => {
+    const golden = copyOf('h3x12');
+    editConfig({ hidden_act: 'gelu' });
+    await expectFailureAt('layer 0', golden);
+  });
+
+  test('another number of heads', async () => {
+    const golden = copyOf('h2x24');
+    editConfig({ num_attention_heads: 3 });
+    await expectFailureAt('layer 0', golden);
+  });
+
+  test('types ignored', async () => {
+    const golden = copyOf('h2x24');
+    await expectFailureAt('embedding output', golden, new Int32Array(golden.ints('types').length));
+  });
+
+  test('two layers swapped', async () => {
+    const golden = copyOf('h2x24');
+    editWeights((header) => {
+      for (const name of Object.keys(header).filter((key) => key.includes('.layer.1.'))) {
+        const other = name.replace('.layer.1.', '.layer.2.');
+        [header[name], header[other]] = [header[other] as never, header[name] as never];
+      }
+    });
+    await expectFailureAt('layer 1', golden);
+  });
+
+  test('query and key swapped in one layer', async () => {
+    const golden = copyOf('h2x24');
+    editWeights((header) => {
+      const name = (which: string) => `encoder.layer.3.attention.self.${which}.weight`;
+      const [query, key] = [header[name('query')], header[name('key')]];
+      header[name('query')] = key as never;
+      header[name('key')] = query as never;
+    });
+    await expectFailureAt('layer 3', golden);
+  });
+
+  test('one weight moved by a thousandth', async () => {
+    const golden = copyOf('h2x24');
+    editWeights((header, body) => {
+      const [begin] = header['encoder.layer.2.output.dense.weight']?.data_offsets ?? [Number.NaN];
+      body.writeFloatLE(body.readFloatLE(begin + 4 * 77) + 1e-3, begin + 4 * 77);
+    });
+    await expectFailureAt('layer 2', golden);
+  });
+});
