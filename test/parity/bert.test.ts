@@ -12,12 +12,10 @@ import {
   type Comparison,
   compare,
   expectSameBits,
-  GOLDEN,
-  Golden,
-  goldenCases,
   policyTolerance,
   Report,
-} from './support';
+} from './comparator';
+import { GOLDEN, Golden, goldenCases } from './goldens';
 
 const CASES = goldenCases('bert');
 const report = new Report('tiny BERTs');

@@ -1,6 +1,7 @@
 /** The checker checked: the comparator must refuse every kind of wrong answer, and accept rounding. */
 
-import { compare, EPS_F32, expectSameBits, policyTolerance, Random } from './support';
+import { compare, EPS_F32, expectSameBits, policyTolerance } from './comparator';
+import { Random } from './random';
 
 const COLUMNS = 7;
 const ROWS = 5;

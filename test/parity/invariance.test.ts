@@ -5,17 +5,10 @@
 
 import { join } from 'node:path';
 import { SentenceEncoder, Transformer } from '../../lib/index';
+import { at, expectSameBits } from './comparator';
+import { GOLDEN, Golden, goldenCases, readTexts, sequenceOf } from './goldens';
 import { minilmFolder } from './model';
-import {
-  at,
-  expectSameBits,
-  GOLDEN,
-  Golden,
-  goldenCases,
-  Random,
-  readTexts,
-  sequenceOf,
-} from './support';
+import { Random } from './random';
 
 const THREADS = [1, 2, 3];
 

@@ -3,8 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SentenceEncoder } from '../../lib/index';
+import { compare, Report } from './comparator';
+import { GOLDEN, Golden, readTexts } from './goldens';
 import { minilmFolder } from './model';
-import { compare, GOLDEN, Golden, Report, readTexts } from './support';
 
 const WIDTH = 384;
 /** Unit vectors; torch's own f32 strays 2e-7 from f64 (torchF32MaxAbsFromF64 in golden.json). */

@@ -16,7 +16,7 @@ import type {
   Plan,
   WeightRef,
 } from '../../lib/plan';
-import { at } from './support';
+import { at } from './comparator';
 
 export interface Matrix {
   readonly rows: number;

@@ -4,9 +4,10 @@
  */
 
 import { loadAddon } from '../../lib/native';
+import { compare, maxAbsOf, policyTolerance, Report } from './comparator';
 import { exact, runNaive } from './naive';
+import { Random } from './random';
 import { randomPlan } from './random-plan';
-import { compare, maxAbsOf, policyTolerance, Random, Report } from './support';
 
 const SEEDS = Array.from({ length: 40 }, (_, i) => i + 1);
 const report = new Report('random plans');

@@ -15,7 +15,7 @@ import type {
   WeightRef,
 } from '../../lib/plan';
 import { type Matrix, matrix, type NaiveBatch } from './naive';
-import type { Random } from './support';
+import type { Random } from './random';
 
 const ACTIVATIONS: readonly Activation[] = [
   'identity',

@@ -6,17 +6,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SentenceEncoder } from '../../lib/index';
-import {
-  at,
-  compare,
-  expectSameBits,
-  GOLDEN,
-  Golden,
-  goldenCases,
-  policyTolerance,
-  Report,
-  sequenceOf,
-} from './support';
+import { at, compare, expectSameBits, policyTolerance, Report } from './comparator';
+import { GOLDEN, Golden, goldenCases, sequenceOf } from './goldens';
 
 const CASES = goldenCases('sentence');
 const TEXTS: string[] = JSON.parse(readFileSync(join(GOLDEN, 'sentence', 'texts.json'), 'utf8'));
