@@ -1,6 +1,6 @@
 /** What the hub's tests share: a small model, a fake hub and an empty cache for each test, and a way to call. */
 
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MultiheadError } from '../../../lib/errors';
@@ -129,4 +129,9 @@ export async function filesBelow(folder: string): Promise<string[]> {
     .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .sort();
+}
+
+/** Whether a file has this content; quick on large ones, where jest's comparison is not. */
+export async function sameBytes(path: string, content: Buffer): Promise<boolean> {
+  return (await readFile(path)).equals(content);
 }
