@@ -1,0 +1,40 @@
+// What is measured, as data. A pass runs all batches of a case once, one after the other.
+//
+// input.kind: `dense` sequences of one length, cut from the text's token ids;
+//             `sentences` token ids of the text's first sentences, in the text's order or by length;
+//             `texts` the sentences as strings, tokenisation included, batched as each peer likes.
+// passes:     how many passes a trial takes: at least `least`, then more until `seconds` have gone by.
+
+const quick = { warmUp: 20, least: 50, seconds: 1 };
+const dense = { warmUp: 2, least: 5, seconds: 2 };
+const long = { warmUp: 1, least: 3, seconds: 2 };
+const longest = { warmUp: 1, least: 1, seconds: 3 };
+
+export const cases = [
+  { name: '1x16', input: { kind: 'dense', sequences: 1, length: 16 }, passes: quick },
+  { name: '1x128', input: { kind: 'dense', sequences: 1, length: 128 }, passes: dense },
+  { name: '8x128', input: { kind: 'dense', sequences: 8, length: 128 }, passes: dense },
+  { name: '8x512', input: { kind: 'dense', sequences: 8, length: 512 }, passes: long },
+  { name: '32x128', input: { kind: 'dense', sequences: 32, length: 128 }, passes: long },
+  {
+    name: 'ragged',
+    input: { kind: 'sentences', count: 256, order: 'arrival', batch: 32 },
+    passes: long,
+  },
+  {
+    name: 'sorted',
+    input: { kind: 'sentences', count: 256, order: 'length', batch: 32 },
+    passes: long,
+  },
+  {
+    name: 'single',
+    input: { kind: 'sentences', count: 256, order: 'arrival', batch: 1 },
+    passes: long,
+  },
+  { name: 'strings', input: { kind: 'texts', count: 1024 }, passes: longest },
+];
+
+/** Cases of the same 256 sentences: a peer may take them in whichever way suits it best. */
+export const sameSentences = ['ragged', 'sorted', 'single'];
+
+export const defaultCases = ['1x16', '8x128', 'ragged', 'sorted', 'single', 'strings'];
