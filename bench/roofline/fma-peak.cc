@@ -1,6 +1,7 @@
-// The most f32 multiply-adds that `threads` cores do in a second: independent FMA chains on registers alone, no
-// memory. Prints GFLOP/s (two operations a multiply-add), the best of eleven windows of about 50 ms.
-// Compiled by roofline.mjs with -mavx512f or -mavx2 -mfma, whichever the CPU has.
+// The most f32 multiply-adds that `threads` cores do in a second: independent FMA chains on
+// registers alone, no memory. Prints GFLOP/s (two operations a multiply-add), the best of eleven
+// windows of about 50 ms. Compiled by roofline.mjs with -mavx512f or -mavx2 -mfma, whichever the
+// CPU has.
 #include <immintrin.h>
 
 #include <algorithm>
@@ -24,7 +25,8 @@ Vec Set(float x) { return _mm256_set1_ps(x); }
 Vec MulAdd(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 #endif
 
-// Twelve chains hide a latency of four to five cycles at two FMAs a cycle, and fit into 16 registers.
+// Twelve chains hide a latency of four to five cycles at two FMAs a cycle, and fit into 16
+// registers.
 constexpr int kChains = 12;
 
 void Burn(long steps, float seed, float* sink) {
