@@ -8,9 +8,10 @@
 
 import { randomUUID } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
-import { link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Sleep } from './failures';
 import { throwIfAborted } from './failures';
 
@@ -18,6 +19,8 @@ const RENEW_MS = 5_000;
 /** Six renewals: a holder whose event loop was busy, or a slow network file system, is not taken for dead. */
 const STALE_MS = 30_000;
 const POLL_MS = 100;
+/** Longer than anyone takes from finding a dead holder to replacing its lock file. */
+const SETTLE_MS = 100;
 
 interface Owner {
   /** Tells two holders apart. */
@@ -50,20 +53,37 @@ export async function acquireLock(
   await mkdir(dirname(path), { recursive: true });
   for (;;) {
     throwIfAborted(context.where, context.signal);
-    const release = await tryAcquire(path, owner);
-    if (release) return release;
-    if (await removeIfStale(path, owner.machine)) continue;
+    const handle = (await create(path, owner)) ?? (await takeOver(path, owner));
+    if (handle) return hold(handle, path, owner);
     await context.sleep(POLL_MS, context.signal).catch(() => {}); // an abort is seen above
   }
 }
 
-async function tryAcquire(path: string, owner: Owner): Promise<(() => Promise<void>) | undefined> {
+/** Writes the lock file unless there is one. */
+async function create(path: string, owner: Owner): Promise<FileHandle | undefined> {
   const handle = await open(path, 'wx').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'EEXIST') return undefined;
     throw error;
   });
-  if (!handle) return undefined;
-  await handle.writeFile(JSON.stringify(owner));
+  await handle?.writeFile(JSON.stringify(owner));
+  return handle;
+}
+
+/** Replaces the lock file of a dead holder. */
+async function takeOver(path: string, owner: Owner): Promise<FileHandle | undefined> {
+  if (!(await isStale(path, owner.machine))) return undefined;
+  const mine = `${path}.${owner.token}`;
+  const handle = await create(mine, owner);
+  await rename(mine, path);
+  // Others may have found the same dead holder and replace ours in turn: the last one has it.
+  await delay(SETTLE_MS);
+  if ((await readOwner(path))?.token === owner.token) return handle;
+  await handle?.close();
+  return undefined;
+}
+
+/** Renews the time stamp until the returned function gives the lock back. */
+function hold(handle: FileHandle, path: string, owner: Owner): () => Promise<void> {
   // Through the handle: should the lock be taken over, the new holder's file is not touched.
   const renewal = setInterval(() => {
     const now = new Date();
@@ -77,28 +97,15 @@ async function tryAcquire(path: string, owner: Owner): Promise<(() => Promise<vo
   };
 }
 
-/** Removes the lock of a dead holder; true when the lock may be free now. */
-async function removeIfStale(path: string, machine: string): Promise<boolean> {
+async function isStale(path: string, machine: string): Promise<boolean> {
   const owner = await readOwner(path);
-  const age = await stat(path).then(
-    ({ mtimeMs }) => Date.now() - mtimeMs,
+  const renewed = await stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
     () => undefined,
   );
-  if (age === undefined) return true; // given back meanwhile
+  if (renewed === undefined) return false; // given back meanwhile
   const died = owner?.machine === machine && !isAlive(owner.pid);
-  if (!died && age < STALE_MS) return false;
-  // Two waiters may come here together; the rename lets one of them have the file, and what it got is looked at
-  // again, since it may be the lock of the other, just taken.
-  const mine = `${path}.${randomUUID().slice(0, 8)}`;
-  try {
-    await rename(path, mine);
-  } catch {
-    return true;
-  }
-  const got = await readOwner(mine);
-  if (got?.token !== owner?.token) await link(mine, path).catch(() => {});
-  await rm(mine, { force: true });
-  return true;
+  return died || Date.now() - renewed >= STALE_MS;
 }
 
 /** Undefined when there is no lock or its holder has not written itself down yet. */
