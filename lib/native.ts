@@ -208,7 +208,7 @@ export function loadAddon(): NativeAddon {
 }
 
 function openAddon(): NativeAddon {
-  const binary = findBinary();
+  const binary = addonPath();
   let addon: NativeAddon;
   try {
     addon = require(binary);
@@ -226,7 +226,12 @@ function openAddon(): NativeAddon {
   return new TranslatedAddon(addon);
 }
 
-function findBinary(): string {
+/**
+ * The file that {@link loadAddon} loads.
+ *
+ * @throws MultiheadError UNSUPPORTED when no binary fits this platform.
+ */
+export function addonPath(): string {
   const nodeGypBuild = require('node-gyp-build') as { path(directory: string): string };
   try {
     return nodeGypBuild.path(packageRoot);

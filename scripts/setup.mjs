@@ -69,7 +69,7 @@ export async function ensureAddon({ sanitizer } = {}) {
     product,
     hash,
     make: async () => {
-      await requireTools(['g++', 'cmake', 'make']);
+      await requireCompiler();
       await dropForeignCache(out);
       const cmakeJs = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
       const options = ['--CDCMAKE_EXPORT_COMPILE_COMMANDS=ON'];
@@ -104,7 +104,7 @@ export async function buildNativeTests({ sanitizer } = {}) {
 }
 
 async function configureNativeTests(sanitizer) {
-  await requireTools(['g++', 'cmake', 'make']);
+  await requireCompiler();
   const out = join(root, 'build', sanitizer ? `native-${sanitizer}` : 'native-tests');
   await dropForeignCache(out);
   const options = {
@@ -113,7 +113,9 @@ async function configureNativeTests(sanitizer) {
     MULTIHEAD_SANITIZER: sanitizer ?? '',
   };
   const definitions = Object.entries(options).map(([name, value]) => `-D${name}=${value}`);
-  await run('cmake', ['-S', root, '-B', out, ...definitions]);
+  const isConfigured = existsSync(join(out, 'CMakeCache.txt'));
+  const generator = !isConfigured && (await works('ninja', ['--version'])) ? ['-G', 'Ninja'] : [];
+  await run('cmake', ['-S', root, '-B', out, ...generator, ...definitions]);
   return out;
 }
 
@@ -213,6 +215,12 @@ async function dropForeignCache(folder) {
   if (text.includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${root}\n`)) return;
   say(`removing ${folder}: it was configured for another checkout`);
   await rm(folder, { recursive: true, force: true });
+}
+
+async function requireCompiler() {
+  // CMake drives either; cmake-js prefers ninja where it is.
+  const maker = (await works('ninja', ['--version'])) ? 'ninja' : 'make';
+  await requireTools(['g++', 'cmake', maker]);
 }
 
 /** @throws {ScriptError} naming every program that is missing and how to get it */
