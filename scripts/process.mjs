@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -116,52 +116,35 @@ export function hashInputs(paths, extra = '') {
 
 const LOCK_POLL_MS = 250;
 
-/** Runs `f` while no other process of this checkout does; waits for one that does. */
+/**
+ * Runs `f` while no other process of this checkout does; waits for one that does.
+ *
+ * The lock is an abstract socket, which Linux frees with the process that holds it, however that ends: there is
+ * no stale lock to judge. Elsewhere there is no such socket, and concurrent runs are the caller's affair.
+ */
 export async function withLock(name, f) {
-  const path = join(root, 'build', `${name}.lock`);
-  await mkdir(dirname(path), { recursive: true });
-  let waiting = false;
-  while (!(await takeLock(path))) {
-    if (!waiting) say(`waiting for another process that holds ${relative(root, path)}`);
-    waiting = true;
+  if (process.platform !== 'linux') return f();
+  const address = `\0multihead-${createHash('sha256').update(`${root} ${name}`).digest('hex')}`;
+  let held = await tryLock(address);
+  if (!held) say(`waiting for another process that holds the lock "${name}"`);
+  while (!held) {
     await new Promise((resolve) => setTimeout(resolve, LOCK_POLL_MS));
+    held = await tryLock(address);
   }
   try {
     return await f();
   } finally {
-    await rm(path, { force: true });
+    held.close();
   }
 }
 
-async function takeLock(path) {
-  try {
-    const file = await open(path, 'wx');
-    await file.writeFile(String(process.pid));
-    await file.close();
-    return true;
-  } catch (error) {
-    if (error.code !== 'EEXIST') throw error;
-    if (await isAbandoned(path)) await rm(path, { force: true });
-    return false;
-  }
-}
-
-/** A lock whose process is gone, or that was created and never filled. */
-async function isAbandoned(path) {
-  try {
-    const pid = Number(await readFile(path, 'utf8'));
-    if (pid > 0) return !isAlive(pid);
-    return Date.now() - (await stat(path)).mtimeMs > 5_000;
-  } catch {
-    return false; // released in between
-  }
-}
-
-function isAlive(pid) {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error.code === 'EPERM';
-  }
+/** The listening server that is the lock, or undefined while another process holds it. */
+function tryLock(address) {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', (error) =>
+      error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error),
+    );
+    server.listen(address, () => resolve(server.unref()));
+  });
 }
