@@ -6,6 +6,7 @@ import { join } from 'node:path';
  * @returns {{
  *   batches: (Int32Array[] | string[])[],
  *   probe: Int32Array[] | string[], the smallest input, for the time to the first vector
+ *   warmUp: (Int32Array[] | string[])[], batches like those of a pass, each of a second's work at most
  *   lengths: number[], real tokens of every sequence of a pass
  *   reference: string, referenceRows: number, rows: number[] (row of the reference of each sequence)
  * }}
@@ -24,13 +25,18 @@ export function batchesOf({ name, input }, { onnxFolder, sentencesFile }) {
   if (input.kind === 'texts') {
     const texts = readFileSync(sentencesFile, 'utf8').trimEnd().split('\n');
     const chosen = rows.map((row) => texts[row]);
-    return { ...shared, batches: [chosen], probe: chosen.slice(0, 1) };
+    return {
+      ...shared,
+      batches: [chosen],
+      probe: chosen.slice(0, 1),
+      warmUp: [chosen.slice(0, 32)],
+    };
   }
   const chosen = rows.map((row) => sequences[row]);
   const size = input.batch ?? chosen.length;
   const batches = [];
   for (let at = 0; at < chosen.length; at += size) batches.push(chosen.slice(at, at + size));
-  return { ...shared, batches, probe: chosen.slice(0, 1) };
+  return { ...shared, batches, probe: chosen.slice(0, 1), warmUp: batches };
 }
 
 function order(input, sequences) {
