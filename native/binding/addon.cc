@@ -19,11 +19,12 @@ namespace {
 class LoadJob : public Job {
  public:
   LoadJob(Napi::Env env, engine::Plan plan, engine::WeightList weights, ops::Device& device,
-          int threads)
+          std::shared_ptr<ops::Lane> lane, int threads)
       : Job(env),
         plan_(std::move(plan)),
         weights_(std::move(weights)),
         device_(device),
+        lane_(std::move(lane)),
         threads_(threads) {}
 
   void execute(ops::Executor& executor) override {
@@ -31,13 +32,14 @@ class LoadJob : public Job {
   }
 
   Napi::Value result(Napi::Env env) override {
-    return Model::create(env, std::move(program_), threads_);
+    return Model::create(env, std::move(program_), std::move(lane_), threads_);
   }
 
  private:
   engine::Plan plan_;
   engine::WeightList weights_;
   ops::Device& device_;
+  std::shared_ptr<ops::Lane> lane_;
   int threads_;
   std::shared_ptr<const engine::Program> program_;
 };
@@ -68,9 +70,10 @@ Napi::Value load(const Napi::CallbackInfo& info) {
     engine::WeightList weights = weights_from_js(info[1]);
     const LoadOptions options = options_from_js(info[2]);
     ops::Device& device = ops::cpu_device(options.isa);
-    auto job = std::make_unique<LoadJob>(env, std::move(plan), std::move(weights), device,
+    const std::shared_ptr<ops::Lane> lane = device.open_lane(options.threads);
+    auto job = std::make_unique<LoadJob>(env, std::move(plan), std::move(weights), device, lane,
                                          options.threads);
-    return AddonState::of(env).environment->submit(env, device, options.threads, std::move(job));
+    return AddonState::of(env).environment->submit(env, *lane, std::move(job));
   });
 }
 

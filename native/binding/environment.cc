@@ -27,8 +27,7 @@ std::shared_ptr<Environment> Environment::create(Napi::Env env) {
   return self;
 }
 
-Napi::Value Environment::submit(Napi::Env env, ops::Device& device, int workers,
-                                std::unique_ptr<Job> job) {
+Napi::Value Environment::submit(Napi::Env env, ops::Lane& lane, std::unique_ptr<Job> job) {
   const uint64_t id = next_id_++;
   const Napi::Object handle = Napi::Object::New(env);
   handle.Set("done", job->deferred_.Promise());
@@ -46,9 +45,8 @@ Napi::Value Environment::submit(Napi::Env env, ops::Device& device, int workers,
   const bool first = jobs_.empty();
   jobs_.emplace(id, std::move(job));
   try {
-    device.submit(workers, [self = shared_from_this(), id](ops::Executor& executor) {
-      self->execute(id, executor);
-    });
+    lane.submit(
+        [self = shared_from_this(), id](ops::Executor& executor) { self->execute(id, executor); });
   } catch (...) {
     const std::lock_guard<std::mutex> lock(mutex_);
     waiting_.erase(id);

@@ -48,8 +48,8 @@ class Environment : public std::enable_shared_from_this<Environment> {
   // Registers the environment's end; call once for each environment.
   static std::shared_ptr<Environment> create(Napi::Env env);
 
-  // Queues `job` on at most `workers` threads of the device's pool and returns { done, cancel() }.
-  Napi::Value submit(Napi::Env env, ops::Device& device, int workers, std::unique_ptr<Job> job);
+  // Queues `job` on the lane and returns { done, cancel() }.
+  Napi::Value submit(Napi::Env env, ops::Lane& lane, std::unique_ptr<Job> job);
 
  private:
   void execute(uint64_t id, ops::Executor& executor);

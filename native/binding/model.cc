@@ -14,6 +14,7 @@ namespace {
 // one.
 struct Passage {
   std::shared_ptr<const engine::Program> program;
+  std::shared_ptr<ops::Lane> lane;
   int threads = 1;
 };
 constexpr napi_type_tag kPassageTag = {0x6d756c7469686561, 0x642070617373616d};
@@ -74,8 +75,8 @@ Napi::Function Model::define(Napi::Env env) {
 }
 
 Napi::Value Model::create(Napi::Env env, std::shared_ptr<const engine::Program> program,
-                          int threads) {
-  Passage passage{std::move(program), threads};
+                          std::shared_ptr<ops::Lane> lane, int threads) {
+  Passage passage{std::move(program), std::move(lane), threads};
   const auto external = Napi::External<Passage>::New(env, &passage);
   external.TypeTag(&kPassageTag);
   return AddonState::of(env).model_class.New({external});
@@ -91,6 +92,7 @@ Model::Model(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Model>(info) {
   });
   Passage& passage = *info[0].As<Napi::External<Passage>>().Data();
   program_ = std::move(passage.program);
+  lane_ = std::move(passage.lane);
   threads_ = passage.threads;
   info_ = program_->info();
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), info_.resident_bytes);
@@ -101,6 +103,7 @@ void Model::Finalize(Napi::BasicEnv env) { drop(env); }
 void Model::drop(Napi::BasicEnv env) {
   if (!program_) return;
   program_.reset();
+  lane_.reset();
   Napi::MemoryManagement::AdjustExternalMemory(env, -info_.resident_bytes);
 }
 
@@ -129,8 +132,7 @@ Napi::Value Model::run(const Napi::CallbackInfo& info) {
     if (!program) throw Error(ErrorCode::kDisposed, "run", "a disposed model", "one in use");
     program->check(batch, blocks);
     auto job = std::make_unique<RunJob>(env, program, std::move(batch), blocks);
-    return AddonState::of(env).environment->submit(env, program->device(), threads_,
-                                                   std::move(job));
+    return AddonState::of(env).environment->submit(env, *lane_, std::move(job));
   });
 }
 

@@ -25,7 +25,7 @@ class Model : public Napi::ObjectWrap<Model> {
  public:
   static Napi::Function define(Napi::Env env);
   static Napi::Value create(Napi::Env env, std::shared_ptr<const engine::Program> program,
-                            int threads);
+                            std::shared_ptr<ops::Lane> lane, int threads);
 
   // Called by JavaScript's `new`, which only create() may use.
   explicit Model(const Napi::CallbackInfo& info);
@@ -39,6 +39,7 @@ class Model : public Napi::ObjectWrap<Model> {
   void drop(Napi::BasicEnv env);
 
   std::shared_ptr<const engine::Program> program_;  // none once disposed
+  std::shared_ptr<ops::Lane> lane_;
   engine::ProgramInfo info_;
   int threads_ = 1;
 };

@@ -133,7 +133,6 @@ class Program {
   Program(ops::Device& device, Code code) : device_(device), code_(std::move(code)) {}
 
   const ProgramInfo& info() const { return code_.info; }
-  ops::Device& device() const { return device_; }
 
   // Throws INVALID_ARGUMENT; what passes can be run.
   void check(const Batch& batch, const std::vector<int32_t>& outputs) const;

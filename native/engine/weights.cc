@@ -78,7 +78,8 @@ ByteReader::ByteReader(const WeightSource& source) {
   }
   name_ = std::get<FileSource>(source).path;
   if (name_.find('\0') != std::string::npos) {
-    throw Error(ErrorCode::kFileError, name_, "a path with a NUL character", "a path");
+    throw Error(ErrorCode::kFileError, name_.substr(0, name_.find('\0')),
+                "a path that goes on after a NUL character", "a path");
   }
   // O_NONBLOCK: opening a pipe must not wait for a writer.
   file_ = open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);

@@ -1,0 +1,271 @@
+// Forwards of random models against the second implementation, and how a forward uses its memory.
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "engine/program.h"
+#include "engine_device.h"
+#include "engine_model.h"
+#include "engine_test.h"
+
+namespace multihead::engine_test {
+namespace {
+
+using namespace engine;
+
+const std::atomic<bool> kNever{false};
+
+std::unique_ptr<Program> compiled(const Model& model, TestDevice& device) {
+  TestExecutor executor;
+  return compile(model.plan, model.weights, device, executor, kNever);
+}
+
+int64_t weighted_parts(const Plan& plan) {
+  int64_t parts = 0;
+  for (const Block& block : plan.blocks) {
+    const auto* pool = std::get_if<PoolBlock>(&block);
+    if (pool == nullptr) continue;
+    for (const auto kind : pool->parts) parts += kind == ops::PoolKind::kWeightedSum ? 1 : 0;
+  }
+  return parts;
+}
+
+Batch batch_for(const Plan& plan, uint32_t seed, const std::vector<int32_t>& lengths) {
+  const auto& embed = std::get<EmbedBlock>(plan.blocks[0]);
+  return random_batch(seed, lengths, embed.vocabulary, embed.types ? 2 : 1, weighted_parts(plan));
+}
+
+std::vector<std::vector<float>> run(const Program& program, const Batch& batch,
+                                    const std::vector<int32_t>& blocks,
+                                    const std::atomic<bool>& cancelled = kNever) {
+  program.check(batch, blocks);
+  std::vector<std::vector<float>> results;
+  std::vector<Output> outputs;
+  for (const int32_t block : blocks) {
+    results.emplace_back(static_cast<size_t>(program.output_elements(batch, block)),
+                         std::numeric_limits<float>::quiet_NaN());
+    outputs.push_back({block, results.back().data()});
+  }
+  TestExecutor executor;
+  program.run(batch, outputs, executor, cancelled);
+  return results;
+}
+
+std::vector<int32_t> all_blocks(const Plan& plan) {
+  std::vector<int32_t> blocks;
+  for (size_t i = 0; i < plan.blocks.size(); ++i) blocks.push_back(static_cast<int32_t>(i));
+  return blocks;
+}
+
+// The f32 between ops costs a few units in the last place of the largest value, more through norms.
+void check_close(const std::vector<float>& got, const std::vector<double>& expected,
+                 const std::string& where) {
+  CHECK_MESSAGE(got.size() == expected.size(), where + ": length " + std::to_string(got.size()));
+  double largest = 1;
+  for (const double value : expected) largest = std::max(largest, std::abs(value));
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double error = std::abs(got[i] - expected[i]);
+    CHECK_MESSAGE(error <= 1e-4 * largest, where + "[" + std::to_string(i) +
+                                               "]: " + std::to_string(got[i]) + ", expected " +
+                                               std::to_string(expected[i]));
+  }
+}
+
+ENGINE_TEST(forward_of_random_models_equals_second_implementation) {
+  for (uint32_t seed = 0; seed < 200; ++seed) {
+    TestDevice device;
+    const Model model = ModelBuilder::random(seed);
+    const auto program = compiled(model, device);
+    const Batch batch = batch_for(model.plan, seed, {3, 0, 1, 11, 7});
+    const auto expected = expected_streams(model, batch);
+    const auto got = run(*program, batch, all_blocks(model.plan));
+    for (size_t block = 0; block < expected.size(); ++block) {
+      check_close(got[block], expected[block],
+                  "seed " + std::to_string(seed) + " block " + std::to_string(block));
+    }
+    CHECK_MESSAGE(device.fences_intact(), "seed " + std::to_string(seed) + ": fence overwritten");
+    CHECK(program->info().unused_tensors.size() == 1);
+  }
+}
+
+ENGINE_TEST(comparison_notices_one_wrong_element) {
+  const std::vector<double> expected = {1, -2, 3};
+  check_close({1, -2, 3}, expected, "equal");
+  for (const std::vector<float>& wrong :
+       {std::vector<float>{1, 2, 3}, {1, -2, NAN}, {1, -2}, {0, 0, 0}, {-2, 3, 1}}) {
+    bool noticed = false;
+    try {
+      check_close(wrong, expected, "wrong");
+    } catch (const Failure&) {
+      noticed = true;
+    }
+    CHECK(noticed);
+  }
+}
+
+ENGINE_TEST(outputs_do_not_depend_on_which_others_are_asked_for) {
+  for (uint32_t seed = 300; seed < 330; ++seed) {
+    TestDevice device;
+    const Model model = ModelBuilder::random(seed);
+    const auto program = compiled(model, device);
+    const Batch batch = batch_for(model.plan, seed, {5, 2});
+    const std::vector<int32_t> blocks = all_blocks(model.plan);
+    const auto together = run(*program, batch, blocks);
+    for (const int32_t block : blocks) {
+      CHECK(run(*program, batch, {block})[0] == together[static_cast<size_t>(block)]);
+    }
+  }
+}
+
+ENGINE_TEST(sequence_alone_equals_sequence_in_batch) {
+  for (uint32_t seed = 400; seed < 430; ++seed) {
+    TestDevice device;
+    const Model model = ModelBuilder::random(seed);
+    const auto program = compiled(model, device);
+    const std::vector<int32_t> lengths = {4, 9, 1};
+    const Batch batch = batch_for(model.plan, seed, lengths);
+    const auto last = static_cast<int32_t>(model.plan.blocks.size()) - 1;
+    const auto together = run(*program, batch, {last})[0];
+    const size_t columns = together.size() / lengths.size();
+    for (size_t b = 0; b < lengths.size(); ++b) {
+      const auto begin = static_cast<size_t>(batch.offsets[b]);
+      const auto end = static_cast<size_t>(batch.offsets[b + 1]);
+      Batch alone;
+      alone.tokens.assign(batch.tokens.begin() + begin, batch.tokens.begin() + end);
+      alone.types.emplace(batch.types->begin() + begin, batch.types->begin() + end);
+      alone.offsets = {0, lengths[b]};
+      alone.pool_weights.emplace();
+      for (int64_t part = 0; part < weighted_parts(model.plan); ++part) {
+        const auto row = batch.pool_weights->begin() + part * batch.token_count();
+        alone.pool_weights->insert(alone.pool_weights->end(), row + begin, row + end);
+      }
+      const auto vector = run(*program, alone, {last})[0];
+      CHECK(std::memcmp(vector.data(), together.data() + b * columns, columns * sizeof(float)) ==
+            0);
+    }
+  }
+}
+
+ENGINE_TEST(empty_batches_give_empty_outputs) {
+  TestDevice device;
+  const Model model = ModelBuilder::random(7);
+  const auto program = compiled(model, device);
+  const std::vector<int32_t> blocks = all_blocks(model.plan);
+  for (const auto& output : run(*program, batch_for(model.plan, 1, {}), blocks)) {
+    CHECK(output.empty());
+  }
+  const Batch empty_sequences = batch_for(model.plan, 1, {0, 0, 0});
+  const auto got = run(*program, empty_sequences, blocks);
+  const auto expected = expected_streams(model, empty_sequences);
+  for (size_t block = 0; block < got.size(); ++block) {
+    check_close(got[block], expected[block], "block " + std::to_string(block));
+  }
+}
+
+ENGINE_TEST(warm_forward_allocates_nothing) {
+  TestDevice device;
+  const Model model = ModelBuilder::random(11);
+  const auto program = compiled(model, device);
+  const std::vector<int32_t> blocks = all_blocks(model.plan);
+  run(*program, batch_for(model.plan, 1, {20, 20}), blocks);
+  const int64_t warm = device.allocations();
+  for (uint32_t seed = 0; seed < 10; ++seed) {
+    run(*program, batch_for(model.plan, seed, {7, static_cast<int32_t>(seed)}), blocks);
+  }
+  CHECK(device.allocations() == warm);
+  run(*program, batch_for(model.plan, 1, {30, 30, 30}), blocks);
+  CHECK(device.allocations() == warm + 1);
+}
+
+ENGINE_TEST(post_norm_layer_is_five_ops) {
+  ModelBuilder builder(3);
+  Plan& plan = builder.model().plan;
+  plan.width = 8;
+  plan.blocks.push_back(builder.embed(10));
+  AttentionBlock attention = builder.attention("attention");
+  attention.norm_before.reset();
+  attention.norm_after = builder.norm("attention.norm", 8);
+  FeedForwardBlock feed_forward = builder.feed_forward("feedForward");
+  feed_forward.norm_before.reset();
+  feed_forward.norm_after = builder.norm("feedForward.norm", 8);
+  plan.blocks.push_back(attention);
+  plan.blocks.push_back(feed_forward);
+  TestDevice device;
+  const auto program = compiled(builder.model(), device);
+  int64_t ops = 0;
+  device.before_op = [&](int64_t) { ++ops; };
+  run(*program, batch_for(plan, 1, {4}), {0});
+  CHECK(ops == 1);
+  ops = 0;
+  run(*program, batch_for(plan, 1, {4}), {2});
+  CHECK(ops == 1 + 5);
+}
+
+ENGINE_TEST(cancelled_forward_stops_between_ops) {
+  TestDevice device;
+  const Model model = ModelBuilder::random(5);
+  const auto program = compiled(model, device);
+  const std::vector<int32_t> blocks = all_blocks(model.plan);
+  const Batch batch = batch_for(model.plan, 1, {4});
+  std::atomic<bool> cancelled{false};
+  int64_t ops = 0;
+  device.before_op = [&](int64_t) {
+    if (++ops == 2) cancelled = true;
+  };
+  CHECK_THROWS(run(*program, batch, blocks, cancelled), ErrorCode::kAborted, "forward: cancelled");
+  CHECK(ops == 2);
+  cancelled = false;
+  ops = 100;
+  const auto expected = expected_streams(model, batch);
+  check_close(run(*program, batch, blocks, cancelled).back(), expected.back(), "after an abort");
+}
+
+ENGINE_TEST(forward_out_of_memory_is_an_error_and_passes) {
+  TestDevice device;
+  const Model model = ModelBuilder::random(9);
+  const auto program = compiled(model, device);
+  const auto last = static_cast<int32_t>(model.plan.blocks.size()) - 1;
+  device.limit = 16 * 1024 + device.limit / 1000000;
+  const std::vector<int32_t> many(2000, 30);
+  CHECK_THROWS(run(*program, batch_for(model.plan, 1, many), {last}), ErrorCode::kOutOfMemory, "");
+  device.limit = int64_t{1} << 32;
+  const Batch batch = batch_for(model.plan, 1, {4});
+  check_close(run(*program, batch, {last})[0], expected_streams(model, batch).back(), "after");
+}
+
+ENGINE_TEST(program_releases_all_memory) {
+  TestDevice device;
+  const Model model = ModelBuilder::random(13);
+  {
+    const auto program = compiled(model, device);
+    run(*program, batch_for(model.plan, 1, {4}), {0});
+    CHECK(device.live() > 0);
+  }
+  CHECK(device.live() == 0);
+}
+
+ENGINE_TEST(blocks_that_name_the_same_tensors_share_memory) {
+  ModelBuilder builder(21);
+  Plan& plan = builder.model().plan;
+  plan.width = 12;
+  plan.blocks.push_back(builder.embed(10));
+  const AttentionBlock attention = builder.attention("attention");
+  const FeedForwardBlock feed_forward = builder.feed_forward("feedForward");
+  const auto add_layer = [&] {
+    plan.blocks.push_back(attention);
+    plan.blocks.push_back(feed_forward);
+  };
+  add_layer();
+  TestDevice device;
+  const ProgramInfo one = compiled(builder.model(), device)->info();
+  add_layer();
+  const auto program = compiled(builder.model(), device);
+  CHECK(program->info().resident_bytes == one.resident_bytes);
+  CHECK(program->info().parameters == one.parameters);
+  CHECK(program->info().layers == 2);
+  const Batch batch = batch_for(plan, 1, {6, 3});
+  check_close(run(*program, batch, {4})[0], expected_streams(builder.model(), batch)[4], "shared");
+}
+
+}  // namespace
+}  // namespace multihead::engine_test

@@ -1,0 +1,29 @@
+// Runs every engine test and prints one line for each.
+#include <cstdio>
+#include <exception>
+
+#include "engine_test.h"
+
+int main() {
+  using multihead::engine_test::Failure;
+  int failed = 0;
+  for (const auto& test : multihead::engine_test::tests()) {
+    std::string problem;
+    try {
+      test.run();
+    } catch (const Failure& failure) {
+      problem = failure.message;
+    } catch (const std::exception& error) {
+      problem = std::string("unexpected exception: ") + error.what();
+    }
+    if (problem.empty()) {
+      std::printf("ok   %s\n", test.name);
+    } else {
+      std::printf("FAIL %s: %s\n", test.name, problem.c_str());
+      ++failed;
+    }
+  }
+  const int passed = static_cast<int>(multihead::engine_test::tests().size()) - failed;
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed == 0 ? 0 : 1;
+}
