@@ -13,12 +13,14 @@ import {
   run,
   ScriptError,
   step,
+  withLock,
   works,
 } from './process.mjs';
 import { configureForAnalysis } from './setup.mjs';
 
 const SOURCES = ['native', 'test/native'];
 const REQUIREMENTS = join(root, 'scripts', 'requirements-check.txt');
+const CONFIG = join(root, '.clang-tidy');
 const VENV = join(root, 'build', 'venv');
 const AT_ONCE = 2;
 
@@ -27,17 +29,18 @@ const AT_ONCE = 2;
  * @returns {Promise<string[]>} the problems
  */
 export async function checkCpp({ fix } = {}) {
-  await ensureWheels();
-  return [...(await format(fix)), ...(await tidy())];
+  const files = sources(/\.(cc|h)$/);
+  if (files.length === 0) throw new ScriptError('no C++ source found');
+  return [...(await formatProblems(files, { fix })), ...(await tidy())];
 }
 
 function sources(pattern) {
   return filesUnder(SOURCES).filter((file) => pattern.test(file));
 }
 
-async function format(fix) {
-  const files = sources(/\.(cc|h)$/);
-  if (files.length === 0) throw new ScriptError('no C++ source found');
+/** @param {readonly string[]} files @returns {Promise<string[]>} */
+export async function formatProblems(files, { fix } = {}) {
+  await ensureWheels();
   const mode = fix ? ['-i'] : ['--dry-run', '--Werror'];
   return problemOf(join(VENV, 'bin', 'clang-format'), [...mode, ...files]);
 }
@@ -61,7 +64,7 @@ async function tidy() {
     const problems = [];
     const worker = async () => {
       for (let next = queue.shift(); next; next = queue.shift())
-        problems.push(...(await tidyOne(next)));
+        problems.push(...(await tidyProblems(next)));
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
     if (problems.length === 0) await writeFile(stamp, inputs);
@@ -85,17 +88,29 @@ async function compiledFiles() {
   return [...found.values()];
 }
 
-function tidyOne({ file, folder }) {
+/**
+ * @param {{ file: string, folder: string }} compiled a source, and the folder of its compile_commands.json
+ * @returns {Promise<string[]>}
+ */
+export async function tidyProblems({ file, folder }) {
+  await ensureWheels();
   // The compiler is gcc, so flags and warnings that clang does not know are no finding.
-  const lenient = '--extra-arg=-Wno-unknown-warning-option';
-  return problemOf(join(VENV, 'bin', 'clang-tidy'), ['--quiet', '-p', folder, lenient, file]);
+  const options = ['--quiet', '--extra-arg=-Wno-unknown-warning-option', `--config-file=${CONFIG}`];
+  return problemOf(join(VENV, 'bin', 'clang-tidy'), [...options, '-p', folder, file]);
 }
 
 /** build/venv with the pinned wheels; made again when the pins change. */
 async function ensureWheels() {
   const stamp = join(VENV, 'requirements.stamp');
   const wanted = await readFile(REQUIREMENTS, 'utf8');
-  if (existsSync(stamp) && (await readFile(stamp, 'utf8')) === wanted) return;
+  const isCurrent = async () => existsSync(stamp) && (await readFile(stamp, 'utf8')) === wanted;
+  if (await isCurrent()) return;
+  await withLock('venv', async () => {
+    if (!(await isCurrent())) await installWheels(stamp, wanted);
+  });
+}
+
+async function installWheels(stamp, wanted) {
   await step('installing clang-format and clang-tidy into build/venv (pip)', async () => {
     await rm(VENV, { recursive: true, force: true });
     await mkdir(join(root, 'build'), { recursive: true });

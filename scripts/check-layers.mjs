@@ -28,8 +28,7 @@ const LIB_LAYERS = [
   },
   { files: /^hub\//, mayNot: /^(native|models|weights|index|sentence-encoder|transformer)(\/|$)/ },
 ];
-const ADDON =
-  /require\((?:[^()]|\([^()]*\))*(?:\.node\b|node-gyp-build)|from ['"](?:[^'"]*\.node|node-gyp-build)['"]|process\.dlopen/;
+const ADDON = /(require\(|from ).*\.node['"`]|['"`]node-gyp-build['"`]|process\.dlopen/;
 
 /** @param {string} base the repository, with the addon built @returns {string[]} the problems */
 export function findLayerViolations(base) {
@@ -115,4 +114,5 @@ export function symbolViolations(base) {
   });
 }
 
-const ISA_OBJECT = /\/kernels\/.*(baseline|avx2|avx512|amx|neon)[^/]*\.o$/;
+/** CMake names a target for each instruction set; the folder of its objects carries the name. */
+const ISA_OBJECT = /\/multihead_isa_\w+\.dir\/.*\.o$/;

@@ -6,23 +6,23 @@ import { parseArgs } from 'node:util';
 import { checkCpp } from './check-cpp.mjs';
 import { findErrorDrift } from './check-errors.mjs';
 import { findLayerViolations } from './check-layers.mjs';
-import { checkPackage } from './check-package.mjs';
+import { biomeProblems, packageProblems, typeProblems } from './check-tools.mjs';
 import { findWords } from './check-words.mjs';
-import { capture, main, root, ScriptError, say } from './process.mjs';
+import { main, root, ScriptError, say } from './process.mjs';
 import { ensureAddon, ensureInstalled } from './setup.mjs';
 
 /** Each check gives the list of what is wrong, one line or one program's output an entry. */
 const CHECKS = {
-  biome: ({ fix }) => tool('@biomejs/biome/bin/biome', biomeArguments(fix)),
-  types: () => tool('typescript/bin/tsc', ['--noEmit', '--pretty', 'false', '-p', root]),
-  'test types': () => tool('typescript/bin/tsc', ['--pretty', 'false', '-p', join(root, 'test')]),
+  biome: ({ fix }) => biomeProblems(root, { fix }),
+  types: () => typeProblems(root),
+  'test types': () => typeProblems(join(root, 'test')),
   errors: () => findErrorDrift(root),
   words: () => findWords(root),
   layers: async () => {
     await ensureAddon();
     return findLayerViolations(root);
   },
-  package: () => checkPackage(),
+  package: () => packageProblems(),
   cpp: ({ fix }) => checkCpp({ fix }),
 };
 
@@ -48,14 +48,3 @@ await main(async () => {
   console.log(`${names.length - failed} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;
 });
-
-function biomeArguments(fix) {
-  return ['check', '--error-on-warnings', '--colors=off', ...(fix ? ['--write'] : []), root];
-}
-
-/** Runs a program of node_modules; its output is the problem when it fails. */
-async function tool(path, args) {
-  const program = join(root, 'node_modules', path);
-  const { code, stdout, stderr } = await capture(process.execPath, [program, ...args]);
-  return code === 0 ? [] : [(stdout + stderr).trim()];
-}

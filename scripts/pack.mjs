@@ -1,8 +1,7 @@
-// `npm run tarball`: what `npm publish` would upload, with dist and this platform's binary, in build/pack.
+// Packs what `npm publish` would upload, with dist and this platform's binary, into build/pack.
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { main, root, run, ScriptError, step, withLock } from './process.mjs';
+import { root, run, ScriptError, step, withLock } from './process.mjs';
 import { ensureDist, ensureInstalled, ensurePrebuilds } from './setup.mjs';
 
 /** @returns {Promise<string>} the path of the tarball */
@@ -27,8 +26,4 @@ export async function makePackage() {
       return join(folder, name);
     }),
   );
-}
-
-if (import.meta.url === pathToFileURL(process.argv[1]).href) {
-  await main(async () => console.log(await makePackage()));
 }

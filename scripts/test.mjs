@@ -13,6 +13,7 @@ import { main, root, run, ScriptError, say } from './process.mjs';
 import { ensureAddon, ensureBuilt, ensureInstalled } from './setup.mjs';
 import { runJest } from './test-jest.mjs';
 import { runNative } from './test-native.mjs';
+import { report } from './test-report.mjs';
 import { runTypes } from './test-types.mjs';
 
 const SANITIZERS = ['address', 'thread'];
@@ -24,7 +25,9 @@ await main(async () => {
   await ensureInstalled();
   await mkdir(join(root, 'build'), { recursive: true });
   const results = await selectRun(options);
-  return report(results);
+  const { lines, code } = report(results);
+  console.log(['', ...lines].join('\n'));
+  return code;
 });
 
 function readOptions() {
@@ -114,19 +117,4 @@ async function runSanitized(sanitizer) {
     TSAN_OPTIONS: `suppressions=${join(root, 'test', 'binding', 'tsan.supp')}`,
   };
   return [native, ...(await runJest({ suites: ['binding'], env, label: sanitizer }))];
-}
-
-function report(results) {
-  const width = Math.max(...results.map(({ name }) => name.length));
-  console.log('');
-  for (const { name, passed, failed, skipped } of results) {
-    const rest = skipped ? `, ${skipped} skipped` : '';
-    const empty = passed + failed === 0 ? ': NO TEST RAN, which counts as a failure' : '';
-    console.log(`${name.padEnd(width)}  ${passed} passed, ${failed} failed${rest}${empty}`);
-  }
-  const sum = (count) => results.reduce((total, result) => total + count(result), 0);
-  const passed = sum((result) => result.passed);
-  const failed = sum((result) => result.failed + (result.passed + result.failed === 0 ? 1 : 0));
-  console.log(`${passed} passed, ${failed} failed`);
-  return failed === 0 && passed > 0 ? 0 : 1;
 }
