@@ -12,6 +12,7 @@ describe('biome', () => {
     $schema: undefined,
     vcs: undefined,
     files: { includes: ['*.ts'] },
+    json: { formatter: { enabled: false } }, // the configuration itself is looked at too
   });
   const check = (source: string) =>
     problems('check-tools', 'biomeProblems', folderWith({ 'biome.json': config, 'a.ts': source }));
