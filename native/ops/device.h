@@ -5,12 +5,24 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
+#include <memory>
 
 #include "ops/executor.h"
 #include "ops/ops.h"
 
 namespace multihead::ops {
+
+// A queue of jobs that together run on at most max_workers threads. Outlived by its jobs: closing a
+// lane drops nothing that was submitted.
+class Lane {
+ public:
+  virtual ~Lane() = default;
+
+  // Runs `job` on a thread of the pool, never on the caller's, with an executor that spreads regions
+  // over the lane's threads that are free. Jobs start in the order of submission. `job` must not
+  // throw.
+  virtual void submit(std::function<void(Executor&)> job) = 0;
+};
 
 class Device {
  public:
@@ -24,10 +36,8 @@ class Device {
   virtual void upload(void* device_destination, const void* source, int64_t bytes) = 0;
   virtual void download(void* destination, const void* device_source, int64_t bytes) = 0;
 
-  // Runs `job` on a thread of the process-wide pool, never on the caller's. The executor it is given
-  // spreads regions over at most `max_workers` threads, and over fewer when other jobs hold them.
-  // Jobs start in the order of submission. `job` must not throw.
-  virtual void submit(int max_workers, std::function<void(Executor&)> job) = 0;
+  // A share of the process-wide pool for one model. Throws OUT_OF_MEMORY if no thread can be started.
+  virtual std::unique_ptr<Lane> open_lane(int max_workers) = 0;
 };
 
 }  // namespace multihead::ops

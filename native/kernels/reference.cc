@@ -1,0 +1,234 @@
+#include "kernels/reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace multihead {
+namespace {
+
+using ops::Executor;
+using Row = std::vector<double>;
+
+double half_to_double(uint16_t bits) {
+  const int exponent = (bits >> 10) & 31;
+  const int mantissa = bits & 1023;
+  const double sign = (bits & 0x8000) != 0 ? -1 : 1;
+  if (exponent == 31) {
+    return mantissa != 0 ? std::numeric_limits<double>::quiet_NaN()
+                         : sign * std::numeric_limits<double>::infinity();
+  }
+  if (exponent == 0) return sign * std::ldexp(mantissa, -24);
+  return sign * std::ldexp(1024 + mantissa, exponent - 25);
+}
+
+double bfloat_to_double(uint16_t bits) {
+  const int exponent = (bits >> 7) & 255;
+  const int mantissa = bits & 127;
+  const double sign = (bits & 0x8000) != 0 ? -1 : 1;
+  if (exponent == 255) {
+    return mantissa != 0 ? std::numeric_limits<double>::quiet_NaN()
+                         : sign * std::numeric_limits<double>::infinity();
+  }
+  if (exponent == 0) return sign * std::ldexp(mantissa, -133);
+  return sign * std::ldexp(128 + mantissa, exponent - 134);
+}
+
+double at(const ConstMatrix& matrix, int64_t row, int64_t column) {
+  const int64_t index = row * matrix.stride + column;
+  switch (matrix.dtype) {
+    case DType::kF32:
+      return static_cast<const float*>(matrix.data)[index];
+    case DType::kF16:
+      return half_to_double(static_cast<const uint16_t*>(matrix.data)[index]);
+    case DType::kBF16:
+      return bfloat_to_double(static_cast<const uint16_t*>(matrix.data)[index]);
+  }
+  return 0;
+}
+
+double activate(ops::Activation activation, double x) {
+  switch (activation) {
+    case ops::Activation::kIdentity:
+      return x;
+    case ops::Activation::kRelu:
+      return x < 0 ? 0 : x;
+    case ops::Activation::kGelu:
+      return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
+    case ops::Activation::kGeluTanh: {
+      const double y = std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x);
+      return 0.5 * x * (1 + std::tanh(y));
+    }
+    case ops::Activation::kSilu:
+      return x / (1 + std::exp(-x));
+    case ops::Activation::kTanh:
+      return std::tanh(x);
+  }
+  return 0;
+}
+
+void apply_norm(const ops::Norm& norm, Row& row) {
+  if (norm.kind == ops::NormKind::kNone) return;
+  const double n = static_cast<double>(row.size());
+  double mean = 0, squares = 0;
+  if (norm.kind == ops::NormKind::kLayer) {
+    for (double x : row) mean += x / n;
+  }
+  for (double x : row) squares += (x - mean) * (x - mean);
+  double divisor = std::sqrt(squares / n + static_cast<double>(norm.epsilon));
+  if (norm.kind == ops::NormKind::kL2) {
+    divisor = std::max(std::sqrt(squares), static_cast<double>(norm.epsilon));
+  }
+  for (size_t i = 0; i < row.size(); ++i) {
+    row[i] = (row[i] - mean) / divisor;
+    if (norm.gain != nullptr) row[i] *= norm.gain[i];
+    if (norm.bias != nullptr) row[i] += norm.bias[i];
+  }
+}
+
+void store_row(const Matrix& out, int64_t m, const Row& row) {
+  for (size_t i = 0; i < row.size(); ++i) out.f32_row(m)[i] = static_cast<float>(row[i]);
+}
+
+void embed(Executor&, const ops::EmbedArgs& args) {
+  for (int64_t t = 0; t < args.out.rows; ++t) {
+    Row row(static_cast<size_t>(args.out.columns));
+    for (size_t i = 0; i < row.size(); ++i) {
+      const int64_t e = static_cast<int64_t>(i);
+      row[i] = args.scale * at(args.token_table, args.tokens[t], e);
+      if (args.type_table.data != nullptr) {
+        row[i] += at(args.type_table, args.types == nullptr ? 0 : args.types[t], e);
+      }
+      if (args.position_table.data != nullptr) {
+        row[i] += at(args.position_table, args.positions[t], e);
+      }
+    }
+    apply_norm(args.norm, row);
+    store_row(args.out, t, row);
+  }
+}
+
+void norm(Executor&, const ops::NormArgs& args) {
+  for (int64_t m = 0; m < args.x.rows; ++m) {
+    Row row(static_cast<size_t>(args.x.columns));
+    for (size_t i = 0; i < row.size(); ++i) {
+      const int64_t n = static_cast<int64_t>(i);
+      row[i] = at(args.x, m, n);
+      if (args.residual.data != nullptr) row[i] += at(args.residual, m, n);
+    }
+    apply_norm(args.norm, row);
+    store_row(args.out, m, row);
+  }
+}
+
+// "Packed" is the matrix as it came.
+int64_t packed_linear_bytes(int64_t n, int64_t k) { return n * k * 4; }
+
+void pack_linear(Executor&, const ops::PackLinearArgs& args) {
+  float* packed = static_cast<float*>(args.packed);
+  for (int64_t n = 0; n < args.weight.rows; ++n) {
+    for (int64_t k = 0; k < args.weight.columns; ++k) *packed++ = args.weight.f32_row(n)[k];
+  }
+}
+
+int64_t linear_scratch_bytes(int64_t, int64_t, int64_t, int) { return 0; }
+
+void linear(Executor&, const ops::LinearArgs& args) {
+  const float* weight = static_cast<const float*>(args.weight.data);
+  for (int64_t m = 0; m < args.x.rows; ++m) {
+    Row row(static_cast<size_t>(args.weight.n));
+    for (int64_t n = 0; n < args.weight.n; ++n) {
+      double sum = args.bias != nullptr ? args.bias[n] : 0;
+      for (int64_t k = 0; k < args.weight.k; ++k) {
+        sum += at(args.x, m, k) * weight[n * args.weight.k + k];
+      }
+      double value = activate(args.activation, sum);
+      if (args.residual.data != nullptr) value += at(args.residual, m, n);
+      row[static_cast<size_t>(n)] = value;
+    }
+    apply_norm(args.norm, row);
+    store_row(args.out, m, row);
+  }
+}
+
+int64_t attention_scratch_bytes(int64_t, int) { return 0; }
+
+bool sees(const ops::AttentionArgs& args, int64_t query_position, int64_t key) {
+  if (args.mask == ops::Mask::kCausal && key > query_position) return false;
+  return args.window < 0 || std::abs(query_position - key) <= args.window;
+}
+
+void attend(const ops::AttentionArgs& args, int64_t b, int64_t query, int64_t head) {
+  const int64_t key_begin = args.key_offsets[b], keys = args.key_offsets[b + 1] - key_begin;
+  const int64_t queries = args.query_offsets[b + 1] - args.query_offsets[b];
+  const int64_t row = args.query_offsets[b] + query;
+  const int64_t group = head / (args.heads / args.key_heads);
+  Row scores;
+  std::vector<int64_t> seen;
+  for (int64_t j = 0; j < keys; ++j) {
+    if (!sees(args, keys - queries + query, j)) continue;
+    double score = 0;
+    for (int64_t d = 0; d < args.head_dim; ++d) {
+      score += at(args.query, row, head * args.head_dim + d) *
+               at(args.key, key_begin + j, group * args.head_dim + d);
+    }
+    scores.push_back(score * args.scale);
+    seen.push_back(j);
+  }
+  Row result(static_cast<size_t>(args.head_dim));
+  if (!seen.empty()) {
+    const double largest = *std::max_element(scores.begin(), scores.end());
+    double total = 0;
+    for (double& score : scores) total += score = std::exp(score - largest);
+    for (size_t i = 0; i < seen.size(); ++i) {
+      for (size_t d = 0; d < result.size(); ++d) {
+        result[d] += scores[i] / total *
+                     at(args.value, key_begin + seen[i],
+                        group * args.head_dim + static_cast<int64_t>(d));
+      }
+    }
+  }
+  for (size_t d = 0; d < result.size(); ++d) {
+    args.out.f32_row(row)[head * args.head_dim + static_cast<int64_t>(d)] =
+        static_cast<float>(result[d]);
+  }
+}
+
+void attention(Executor&, const ops::AttentionArgs& args) {
+  for (int64_t b = 0; b < args.sequences; ++b) {
+    const int64_t queries = args.query_offsets[b + 1] - args.query_offsets[b];
+    for (int64_t query = 0; query < queries; ++query) {
+      for (int64_t head = 0; head < args.heads; ++head) attend(args, b, query, head);
+    }
+  }
+}
+
+void pool(Executor&, const ops::PoolArgs& args) {
+  for (int64_t b = 0; b < args.sequences; ++b) {
+    for (int64_t e = 0; e < args.x.columns; ++e) {
+      double pooled = 0;
+      for (int64_t t = args.offsets[b]; t < args.offsets[b + 1]; ++t) {
+        const double x = at(args.x, t, e);
+        if (args.kind == ops::PoolKind::kWeightedSum) {
+          pooled += args.weights[t] * x;
+        } else if (t == args.offsets[b] || x > pooled) {
+          pooled = x;
+        }
+      }
+      args.out.f32_row(b)[e] = static_cast<float>(pooled);
+    }
+  }
+}
+
+}  // namespace
+
+const ops::OpTable& reference_table() {
+  static const ops::OpTable table = {
+      "reference", embed,  norm,      packed_linear_bytes, pack_linear, linear_scratch_bytes,
+      linear,      attention_scratch_bytes, attention,     pool,
+  };
+  return table;
+}
+
+}  // namespace multihead
