@@ -72,18 +72,11 @@ export async function ensureAddon({ sanitizer } = {}) {
       await requireCompiler();
       await dropForeignCache(out);
       const cmakeJs = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
-      const options = ['--CDCMAKE_EXPORT_COMPILE_COMMANDS=ON'];
+      const options = ['--out', out, '--log-level=warn', '--CDCMAKE_EXPORT_COMPILE_COMMANDS=ON'];
       if (sanitizer) options.push(`--CDMULTIHEAD_SANITIZER=${sanitizer}`);
-      await run(process.execPath, [
-        cmakeJs,
-        'build',
-        '--out',
-        out,
-        '--parallel',
-        JOBS,
-        '--log-level=warn',
-        ...options,
-      ]);
+      // Configured each time: a run that was stopped in between leaves a cache without build files.
+      await run(process.execPath, [cmakeJs, 'configure', ...options]);
+      await run(process.execPath, [cmakeJs, 'build', ...options, '--parallel', JOBS]);
     },
   });
   return base;
