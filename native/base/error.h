@@ -1,9 +1,9 @@
 // The one error type of the native core and the closed list of its codes.
 //
 // Every failure is an Error: what kind (code), where, what was got, what was expected. The binding
-// turns it into a JavaScript MultiheadError with the same code; lib/errors.ts holds the same list and
-// scripts/check-errors.mjs compares the two. Nothing in native/ aborts, exits, prints or returns a
-// success flag.
+// turns it into a JavaScript MultiheadError with the same code; lib/errors.ts holds the same list
+// and scripts/check-errors.mjs compares the two. Nothing in native/ aborts, exits, prints or
+// returns a success flag.
 #pragma once
 
 #include <exception>

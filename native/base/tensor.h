@@ -12,8 +12,9 @@ enum class DType : uint8_t { kF32, kF16, kBF16 };
 
 constexpr int64_t element_size(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
 
-// `rows` x `columns`, row-major; consecutive rows lie `stride` elements apart (stride >= columns), so a
-// view can be a slice of columns. `data == nullptr` means absent, where an op says that it may be.
+// `rows` x `columns`, row-major; consecutive rows lie `stride` elements apart (stride >= columns),
+// so a view can be a slice of columns. `data == nullptr` means absent, where an op says that it may
+// be.
 struct ConstMatrix {
   const void* data = nullptr;
   DType dtype = DType::kF32;
@@ -21,9 +22,7 @@ struct ConstMatrix {
   int64_t columns = 0;
   int64_t stride = 0;
 
-  const float* f32_row(int64_t row) const {
-    return static_cast<const float*>(data) + row * stride;
-  }
+  const float* f32_row(int64_t row) const { return static_cast<const float*>(data) + row * stride; }
 };
 
 struct Matrix {

@@ -9,7 +9,8 @@ namespace multihead {
 namespace {
 
 using ops::Executor;
-using Row = std::vector<double>;
+template <typename Real>
+using Row = std::vector<Real>;
 
 double half_to_double(uint16_t bits) {
   const int exponent = (bits >> 10) & 31;
@@ -35,30 +36,32 @@ double bfloat_to_double(uint16_t bits) {
   return sign * std::ldexp(128 + mantissa, exponent - 134);
 }
 
-double at(const ConstMatrix& matrix, int64_t row, int64_t column) {
+template <typename Real>
+Real at(const ConstMatrix& matrix, int64_t row, int64_t column) {
   const int64_t index = row * matrix.stride + column;
   switch (matrix.dtype) {
     case DType::kF32:
       return static_cast<const float*>(matrix.data)[index];
     case DType::kF16:
-      return half_to_double(static_cast<const uint16_t*>(matrix.data)[index]);
+      return static_cast<Real>(half_to_double(static_cast<const uint16_t*>(matrix.data)[index]));
     case DType::kBF16:
-      return bfloat_to_double(static_cast<const uint16_t*>(matrix.data)[index]);
+      return static_cast<Real>(bfloat_to_double(static_cast<const uint16_t*>(matrix.data)[index]));
   }
   return 0;
 }
 
-double activate(ops::Activation activation, double x) {
+template <typename Real>
+Real activate(ops::Activation activation, Real x) {
   switch (activation) {
     case ops::Activation::kIdentity:
       return x;
     case ops::Activation::kRelu:
       return x < 0 ? 0 : x;
     case ops::Activation::kGelu:
-      return x * 0.5 * std::erfc(-x / std::sqrt(2.0));
+      return x * Real(0.5) * std::erfc(-x / std::sqrt(Real(2)));
     case ops::Activation::kGeluTanh: {
-      const double y = std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x);
-      return 0.5 * x * (1 + std::tanh(y));
+      const Real y = std::sqrt(2 / std::acos(Real(-1))) * (x + Real(0.044715) * x * x * x);
+      return Real(0.5) * x * (1 + std::tanh(y));
     }
     case ops::Activation::kSilu:
       return x / (1 + std::exp(-x));
@@ -68,17 +71,18 @@ double activate(ops::Activation activation, double x) {
   return 0;
 }
 
-void apply_norm(const ops::Norm& norm, Row& row) {
+template <typename Real>
+void apply_norm(const ops::Norm& norm, Row<Real>& row) {
   if (norm.kind == ops::NormKind::kNone) return;
-  const double n = static_cast<double>(row.size());
-  double mean = 0, squares = 0;
+  const Real n = static_cast<Real>(row.size());
+  Real mean = 0, squares = 0;
   if (norm.kind == ops::NormKind::kLayer) {
-    for (double x : row) mean += x / n;
+    for (Real x : row) mean += x / n;
   }
-  for (double x : row) squares += (x - mean) * (x - mean);
-  double divisor = std::sqrt(squares / n + static_cast<double>(norm.epsilon));
+  for (Real x : row) squares += (x - mean) * (x - mean);
+  Real divisor = std::sqrt(squares / n + static_cast<Real>(norm.epsilon));
   if (norm.kind == ops::NormKind::kL2) {
-    divisor = std::max(std::sqrt(squares), static_cast<double>(norm.epsilon));
+    divisor = std::max(std::sqrt(squares), static_cast<Real>(norm.epsilon));
   }
   for (size_t i = 0; i < row.size(); ++i) {
     row[i] = (row[i] - mean) / divisor;
@@ -87,21 +91,23 @@ void apply_norm(const ops::Norm& norm, Row& row) {
   }
 }
 
-void store_row(const Matrix& out, int64_t m, const Row& row) {
+template <typename Real>
+void store_row(const Matrix& out, int64_t m, const Row<Real>& row) {
   for (size_t i = 0; i < row.size(); ++i) out.f32_row(m)[i] = static_cast<float>(row[i]);
 }
 
+template <typename Real>
 void embed(Executor&, const ops::EmbedArgs& args) {
   for (int64_t t = 0; t < args.out.rows; ++t) {
-    Row row(static_cast<size_t>(args.out.columns));
+    Row<Real> row(static_cast<size_t>(args.out.columns));
     for (size_t i = 0; i < row.size(); ++i) {
       const int64_t e = static_cast<int64_t>(i);
-      row[i] = args.scale * at(args.token_table, args.tokens[t], e);
+      row[i] = args.scale * at<Real>(args.token_table, args.tokens[t], e);
       if (args.type_table.data != nullptr) {
-        row[i] += at(args.type_table, args.types == nullptr ? 0 : args.types[t], e);
+        row[i] += at<Real>(args.type_table, args.types == nullptr ? 0 : args.types[t], e);
       }
       if (args.position_table.data != nullptr) {
-        row[i] += at(args.position_table, args.positions[t], e);
+        row[i] += at<Real>(args.position_table, args.positions[t], e);
       }
     }
     apply_norm(args.norm, row);
@@ -109,13 +115,14 @@ void embed(Executor&, const ops::EmbedArgs& args) {
   }
 }
 
+template <typename Real>
 void norm(Executor&, const ops::NormArgs& args) {
   for (int64_t m = 0; m < args.x.rows; ++m) {
-    Row row(static_cast<size_t>(args.x.columns));
+    Row<Real> row(static_cast<size_t>(args.x.columns));
     for (size_t i = 0; i < row.size(); ++i) {
       const int64_t n = static_cast<int64_t>(i);
-      row[i] = at(args.x, m, n);
-      if (args.residual.data != nullptr) row[i] += at(args.residual, m, n);
+      row[i] = at<Real>(args.x, m, n);
+      if (args.residual.data != nullptr) row[i] += at<Real>(args.residual, m, n);
     }
     apply_norm(args.norm, row);
     store_row(args.out, m, row);
@@ -134,17 +141,18 @@ void pack_linear(Executor&, const ops::PackLinearArgs& args) {
 
 int64_t linear_scratch_bytes(int64_t, int64_t, int64_t, int) { return 0; }
 
+template <typename Real>
 void linear(Executor&, const ops::LinearArgs& args) {
   const float* weight = static_cast<const float*>(args.weight.data);
   for (int64_t m = 0; m < args.x.rows; ++m) {
-    Row row(static_cast<size_t>(args.weight.n));
+    Row<Real> row(static_cast<size_t>(args.weight.n));
     for (int64_t n = 0; n < args.weight.n; ++n) {
-      double sum = args.bias != nullptr ? args.bias[n] : 0;
+      Real sum = args.bias != nullptr ? args.bias[n] : 0;
       for (int64_t k = 0; k < args.weight.k; ++k) {
-        sum += at(args.x, m, k) * weight[n * args.weight.k + k];
+        sum += at<Real>(args.x, m, k) * weight[n * args.weight.k + k];
       }
-      double value = activate(args.activation, sum);
-      if (args.residual.data != nullptr) value += at(args.residual, m, n);
+      Real value = activate<Real>(args.activation, sum);
+      if (args.residual.data != nullptr) value += at<Real>(args.residual, m, n);
       row[static_cast<size_t>(n)] = value;
     }
     apply_norm(args.norm, row);
@@ -159,33 +167,34 @@ bool sees(const ops::AttentionArgs& args, int64_t query_position, int64_t key) {
   return args.window < 0 || std::abs(query_position - key) <= args.window;
 }
 
+template <typename Real>
 void attend(const ops::AttentionArgs& args, int64_t b, int64_t query, int64_t head) {
   const int64_t key_begin = args.key_offsets[b], keys = args.key_offsets[b + 1] - key_begin;
   const int64_t queries = args.query_offsets[b + 1] - args.query_offsets[b];
   const int64_t row = args.query_offsets[b] + query;
   const int64_t group = head / (args.heads / args.key_heads);
-  Row scores;
+  Row<Real> scores;
   std::vector<int64_t> seen;
   for (int64_t j = 0; j < keys; ++j) {
     if (!sees(args, keys - queries + query, j)) continue;
-    double score = 0;
+    Real score = 0;
     for (int64_t d = 0; d < args.head_dim; ++d) {
-      score += at(args.query, row, head * args.head_dim + d) *
-               at(args.key, key_begin + j, group * args.head_dim + d);
+      score += at<Real>(args.query, row, head * args.head_dim + d) *
+               at<Real>(args.key, key_begin + j, group * args.head_dim + d);
     }
     scores.push_back(score * args.scale);
     seen.push_back(j);
   }
-  Row result(static_cast<size_t>(args.head_dim));
+  Row<Real> result(static_cast<size_t>(args.head_dim));
   if (!seen.empty()) {
-    const double largest = *std::max_element(scores.begin(), scores.end());
-    double total = 0;
-    for (double& score : scores) total += score = std::exp(score - largest);
+    const Real largest = *std::max_element(scores.begin(), scores.end());
+    Real total = 0;
+    for (Real& score : scores) total += score = std::exp(score - largest);
     for (size_t i = 0; i < seen.size(); ++i) {
       for (size_t d = 0; d < result.size(); ++d) {
         result[d] += scores[i] / total *
-                     at(args.value, key_begin + seen[i],
-                        group * args.head_dim + static_cast<int64_t>(d));
+                     at<Real>(args.value, key_begin + seen[i],
+                              group * args.head_dim + static_cast<int64_t>(d));
       }
     }
   }
@@ -195,21 +204,23 @@ void attend(const ops::AttentionArgs& args, int64_t b, int64_t query, int64_t he
   }
 }
 
+template <typename Real>
 void attention(Executor&, const ops::AttentionArgs& args) {
   for (int64_t b = 0; b < args.sequences; ++b) {
     const int64_t queries = args.query_offsets[b + 1] - args.query_offsets[b];
     for (int64_t query = 0; query < queries; ++query) {
-      for (int64_t head = 0; head < args.heads; ++head) attend(args, b, query, head);
+      for (int64_t head = 0; head < args.heads; ++head) attend<Real>(args, b, query, head);
     }
   }
 }
 
+template <typename Real>
 void pool(Executor&, const ops::PoolArgs& args) {
   for (int64_t b = 0; b < args.sequences; ++b) {
     for (int64_t e = 0; e < args.x.columns; ++e) {
-      double pooled = 0;
+      Real pooled = 0;
       for (int64_t t = args.offsets[b]; t < args.offsets[b + 1]; ++t) {
-        const double x = at(args.x, t, e);
+        const Real x = at<Real>(args.x, t, e);
         if (args.kind == ops::PoolKind::kWeightedSum) {
           pooled += args.weights[t] * x;
         } else if (t == args.offsets[b] || x > pooled) {
@@ -221,14 +232,26 @@ void pool(Executor&, const ops::PoolArgs& args) {
   }
 }
 
-}  // namespace
-
-const ops::OpTable& reference_table() {
+template <typename Real>
+const ops::OpTable& table_of(const char* name) {
   static const ops::OpTable table = {
-      "reference", embed,  norm,      packed_linear_bytes, pack_linear, linear_scratch_bytes,
-      linear,      attention_scratch_bytes, attention,     pool,
+      name,
+      embed<Real>,
+      norm<Real>,
+      packed_linear_bytes,
+      pack_linear,
+      linear_scratch_bytes,
+      linear<Real>,
+      attention_scratch_bytes,
+      attention<Real>,
+      pool<Real>,
   };
   return table;
 }
+
+}  // namespace
+
+const ops::OpTable& reference_table() { return table_of<double>("reference"); }
+const ops::OpTable& naive_f32_table() { return table_of<float>("naive f32"); }
 
 }  // namespace multihead

@@ -1,4 +1,5 @@
-// Where programs run: a kernel table, the memory it reads and the threads (or stream) that execute it.
+// Where programs run: a kernel table, the memory it reads and the threads (or stream) that execute
+// it.
 //
 // The engine knows devices only through this class. registry.h names the ones there are.
 #pragma once
@@ -18,9 +19,9 @@ class Lane {
  public:
   virtual ~Lane() = default;
 
-  // Runs `job` on a thread of the pool, never on the caller's, with an executor that spreads regions
-  // over the lane's threads that are free. Jobs start in the order of submission. `job` must not
-  // throw.
+  // Runs `job` on a thread of the pool, never on the caller's, with an executor that spreads
+  // regions over the lane's threads that are free. Jobs start in the order of submission. `job`
+  // must not throw.
   virtual void submit(std::function<void(Executor&)> job) = 0;
 };
 
@@ -36,7 +37,8 @@ class Device {
   virtual void upload(void* device_destination, const void* source, int64_t bytes) = 0;
   virtual void download(void* destination, const void* device_source, int64_t bytes) = 0;
 
-  // A share of the process-wide pool for one model. Throws OUT_OF_MEMORY if no thread can be started.
+  // A share of the process-wide pool for one model. Throws OUT_OF_MEMORY if no thread can be
+  // started.
   virtual std::unique_ptr<Lane> open_lane(int max_workers) = 0;
 };
 

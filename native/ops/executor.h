@@ -1,4 +1,5 @@
-// How an op spreads its work: the face that a thread pool (or, on a device, a stream) shows to kernels.
+// How an op spreads its work: the face that a thread pool (or, on a device, a stream) shows to
+// kernels.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +8,8 @@ namespace multihead::ops {
 
 class Executor {
  public:
-  // One task of a parallel region. `worker` is in [0, workers()) and no two tasks that run at the same
-  // time share it, so it can index per-worker scratch.
+  // One task of a parallel region. `worker` is in [0, workers()) and no two tasks that run at the
+  // same time share it, so it can index per-worker scratch.
   using Task = void (*)(void* context, int64_t index, int worker);
 
   // Calls task(context, i, worker) once for each i in [0, count), in any order, on up to workers()

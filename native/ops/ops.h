@@ -1,20 +1,22 @@
-// THE CONTRACT between the engine and every backend: each op once, with its formula, shapes and edges.
+// THE CONTRACT between the engine and every backend: each op once, with its formula, shapes and
+// edges.
 //
 // A backend supplies one OpTable; the reference table (double accumulation, tests only), every CPU
-// instruction set and, later, CUDA implement the same members. Ops trust their arguments: the engine
-// has checked every shape and range before it calls.
+// instruction set and, later, CUDA implement the same members. Ops trust their arguments: the
+// engine has checked every shape and range before it calls.
 //
 // Glossary of shape letters, used everywhere in this repository:
 //   B sequences in a batch   T packed tokens of all sequences   S longest sequence
 //   H heads   D head dim   E = H * D model width   F feed-forward inner width   V vocabulary
 //   M, N, K rows, columns and inner dimension of a matrix product
 //
-// Sequences are packed, never padded: sequence b owns rows offsets[b] .. offsets[b + 1] - 1 of every
-// [T, ...] matrix. offsets[0] = 0, offsets never decrease, offsets[B] = T; a sequence may be empty.
+// Sequences are packed, never padded: sequence b owns rows offsets[b] .. offsets[b + 1] - 1 of
+// every [T, ...] matrix. offsets[0] = 0, offsets never decrease, offsets[B] = T; a sequence may be
+// empty.
 //
-// Batch invariance: the bits of an output row depend on the rows of its own sequence and on the table,
-// never on other sequences, on its place in the batch, or on the number of workers. So each output
-// element is summed over K (or over keys) in one order whatever M is.
+// Batch invariance: the bits of an output row depend on the rows of its own sequence and on the
+// table, never on other sequences, on its place in the batch, or on the number of workers. So each
+// output element is summed over K (or over keys) in one order whatever M is.
 #pragma once
 
 #include <cstdint>
@@ -28,10 +30,10 @@ namespace multihead::ops {
 // (Hendrycks & Gimpel 2016, arXiv:1606.08415). SiLU: x * sigmoid(x).
 enum class Activation : uint8_t { kIdentity, kRelu, kGelu, kGeluTanh, kSilu, kTanh };
 
-// kLayer: gain * (x - mean) / sqrt(var + epsilon) + bias, var biased (Ba et al. 2016, arXiv:1607.06450).
-// kRms: gain * x / sqrt(mean(x^2) + epsilon) (Zhang & Sennrich 2019, arXiv:1910.07467); bias absent.
-// kL2: x / max(|x|_2, epsilon); gain and bias absent.
-// Statistics are over one row, in f32 or better, in two passes (mean, then squared distances).
+// kLayer: gain * (x - mean) / sqrt(var + epsilon) + bias, var biased (Ba et al. 2016,
+// arXiv:1607.06450). kRms: gain * x / sqrt(mean(x^2) + epsilon) (Zhang & Sennrich 2019,
+// arXiv:1910.07467); bias absent. kL2: x / max(|x|_2, epsilon); gain and bias absent. Statistics
+// are over one row, in f32 or better, in two passes (mean, then distances from it).
 enum class NormKind : uint8_t { kNone, kLayer, kRms, kL2 };
 
 struct Norm {
@@ -41,8 +43,9 @@ struct Norm {
   float epsilon = 0;
 };
 
-// out[t] = norm(scale * token_table[tokens[t]] + type_table[types[t]] + position_table[positions[t]])
-// Vaswani et al. 2017, section 3.4 and 3.5; segment types from Devlin et al. 2018.
+// out[t] = norm(scale * token_table[tokens[t]] + type_table[types[t]] +
+// position_table[positions[t]]) Vaswani et al. 2017, section 3.4 and 3.5; segment types from Devlin
+// et al. 2018.
 struct EmbedArgs {
   const int32_t* tokens = nullptr;     // [T], in [0, V)
   const int32_t* types = nullptr;      // [T]; nullptr: type 0 everywhere
@@ -71,36 +74,37 @@ struct PackedWeight {
 };
 
 struct PackLinearArgs {
-  ConstMatrix weight;  // [N, K] f32, row n holds the weights of output feature n
+  ConstMatrix weight;      // [N, K] f32, row n holds the weights of output feature n
   void* packed = nullptr;  // packed_linear_bytes(N, K) bytes, 64-byte aligned
 };
 
 // out[m, n] = norm(activation(sum_k x[m, k] * weight[n, k] + bias[n]) + residual[m])
 struct LinearArgs {
-  ConstMatrix x;         // [M, K]
-  PackedWeight weight;   // [N, K]
+  ConstMatrix x;                // [M, K]
+  PackedWeight weight;          // [N, K]
   const float* bias = nullptr;  // [N]; nullptr: none
   Activation activation = Activation::kIdentity;
-  ConstMatrix residual;  // [M, N]; may be absent
-  Norm norm;             // over the N columns of a row; kNone: none
+  ConstMatrix residual;     // [M, N]; may be absent
+  Norm norm;                // over the N columns of a row; kNone: none
   void* scratch = nullptr;  // linear_scratch_bytes(...) bytes, 64-byte aligned
-  Matrix out;            // [M, N]; must not overlap x; may be residual itself
+  Matrix out;               // [M, N]; must not overlap x; may be residual itself
 };
 
 // Scaled dot-product attention (Vaswani et al. 2017, section 3.2), streaming over the keys with an
 // online softmax (Milakov & Gimelshein 2018, arXiv:1805.02867; Dao et al. 2022, arXiv:2205.14135):
-//   out[i, h] = sum_j softmax_j(scale * <query[i, h], key[j, g]>) * value[j, g],  g = h / (heads / key_heads)
-// for the keys j of the same sequence that query i may see. With Sq queries and Sk keys in a sequence,
-// local query i stands at key position p = Sk - Sq + i (so the last query is aligned with the last
-// key). It sees key j when j is in [0, Sk), and (kCausal) j <= p, and (window >= 0) |p - j| <= window.
-// A query that sees no key yields zeros.
-// Self-attention passes the same offsets twice; cross-attention and cached decoding pass their own.
+//   out[i, h] = sum_j softmax_j(scale * <query[i, h], key[j, g]>) * value[j, g],  g = h / (heads /
+//   key_heads)
+// for the keys j of the same sequence that query i may see. With Sq queries and Sk keys in a
+// sequence, local query i stands at key position p = Sk - Sq + i (so the last query is aligned with
+// the last key). It sees key j when j is in [0, Sk), and (kCausal) j <= p, and (window >= 0) |p -
+// j| <= window. A query that sees no key yields zeros. Self-attention passes the same offsets
+// twice; cross-attention and cached decoding pass their own.
 enum class Mask : uint8_t { kFull, kCausal };
 
 struct AttentionArgs {
-  ConstMatrix query;  // [Tq, heads * head_dim]
-  ConstMatrix key;    // [Tk, key_heads * head_dim]
-  ConstMatrix value;  // [Tk, key_heads * head_dim]
+  ConstMatrix query;                       // [Tq, heads * head_dim]
+  ConstMatrix key;                         // [Tk, key_heads * head_dim]
+  ConstMatrix value;                       // [Tk, key_heads * head_dim]
   const int32_t* query_offsets = nullptr;  // [B + 1]
   const int32_t* key_offsets = nullptr;    // [B + 1]
   int64_t sequences = 0;                   // B

@@ -24,7 +24,7 @@ Device& cpu_device(const std::string& isa);
 // Threads that a model uses unless told otherwise: the processors in this process's affinity mask,
 // limited by the cgroup CPU quota (rounded up), at least 1.
 struct ThreadLimits {
-  int affinity;       // processors in the affinity mask
+  int affinity;        // processors in the affinity mask
   double cgroup_cpus;  // quota / period; 0: no limit
   int default_threads;
 };

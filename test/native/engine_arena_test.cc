@@ -3,9 +3,9 @@
 #include <random>
 
 #include "engine/arena.h"
-#include "engine_test.h"
+#include "test.h"
 
-namespace multihead::engine_test {
+namespace multihead::test {
 namespace {
 
 using engine::plan_regions;
@@ -39,7 +39,7 @@ int64_t most_alive(const std::vector<Region>& regions) {
   return most;
 }
 
-ENGINE_TEST(arena_regions_alive_together_never_overlap) {
+TEST(arena_regions_alive_together_never_overlap) {
   for (uint32_t seed = 0; seed < 500; ++seed) {
     std::mt19937 random(seed);
     std::vector<Region> regions(random() % 40);
@@ -59,13 +59,13 @@ ENGINE_TEST(arena_regions_alive_together_never_overlap) {
   }
 }
 
-ENGINE_TEST(arena_checker_notices_an_overlap) {
+TEST(arena_checker_notices_an_overlap) {
   CHECK(overlap({{10, 0, 2, 0}, {10, 2, 3, 9}}) == "0 and 1");
   CHECK(overlap({{10, 0, 2, 0}, {10, 2, 3, 10}}).empty());
   CHECK(overlap({{10, 0, 1, 0}, {10, 2, 3, 0}}).empty());
 }
 
-ENGINE_TEST(arena_reuses_the_place_of_dead_regions) {
+TEST(arena_reuses_the_place_of_dead_regions) {
   // An encoder of 48 layers, width 4: the stream lives on, three temporaries a layer do not.
   std::vector<Region> regions = {{4, 0, 48 * 5, 0}};
   for (int64_t layer = 0; layer < 48; ++layer) {
@@ -78,10 +78,10 @@ ENGINE_TEST(arena_reuses_the_place_of_dead_regions) {
   CHECK(plan_regions(regions) == most_alive(regions));
 }
 
-ENGINE_TEST(arena_of_nothing_is_empty) {
+TEST(arena_of_nothing_is_empty) {
   std::vector<Region> none;
   CHECK(plan_regions(none) == 0);
 }
 
 }  // namespace
-}  // namespace multihead::engine_test
+}  // namespace multihead::test

@@ -2,9 +2,9 @@
 #include <cmath>
 
 #include "engine/batch.h"
-#include "engine_test.h"
+#include "test.h"
 
-namespace multihead::engine_test {
+namespace multihead::test {
 namespace {
 
 using namespace engine;
@@ -35,12 +35,12 @@ void refuse(const std::function<void(Batch&)>& spoil, const std::string& message
   CHECK_THROWS(check_batch(batch, limits(), pool_weights), ErrorCode::kInvalidArgument, message);
 }
 
-ENGINE_TEST(batch_tokens_outside_the_vocabulary) {
+TEST(batch_tokens_outside_the_vocabulary) {
   refuse([](Batch& b) { b.tokens[4] = 30522; }, "tokens[4]: 30522, expected 0 to 30521");
   refuse([](Batch& b) { b.tokens[0] = -1; }, "tokens[0]: -1, expected 0 to 30521");
 }
 
-ENGINE_TEST(batch_offsets_out_of_order) {
+TEST(batch_offsets_out_of_order) {
   refuse([](Batch& b) { b.offsets.clear(); }, "offsets: length 0");
   refuse([](Batch& b) { b.offsets[0] = 1; }, "offsets[0]: 1, expected 0");
   refuse([](Batch& b) { b.offsets[2] = 2; }, "offsets[2]: 2, expected at least offsets[1] = 3");
@@ -50,17 +50,17 @@ ENGINE_TEST(batch_offsets_out_of_order) {
   refuse([](Batch& b) { b.offsets = {0}; }, "offsets[0]: 0, expected 5");
 }
 
-ENGINE_TEST(batch_sequence_beyond_the_positions) {
+TEST(batch_sequence_beyond_the_positions) {
   refuse([](Batch& b) { b.offsets = {0, 0, 5}; }, "sequence 1: 5 tokens, expected at most 4");
   refuse([](Batch& b) { b.offsets = {0, 2147483647}; }, "sequence 0: 2147483647 tokens");
 }
 
-ENGINE_TEST(batch_types_out_of_range) {
+TEST(batch_types_out_of_range) {
   refuse([](Batch& b) { (*b.types)[1] = 2; }, "types[1]: 2, expected 0 to 1");
   refuse([](Batch& b) { b.types->pop_back(); }, "types: length 4, expected 5");
 }
 
-ENGINE_TEST(batch_pool_weights_missing_short_or_not_finite) {
+TEST(batch_pool_weights_missing_short_or_not_finite) {
   refuse([](Batch& b) { b.pool_weights.reset(); }, "poolWeights: none, expected 10 numbers");
   refuse([](Batch& b) { b.pool_weights->pop_back(); }, "poolWeights: length 9, expected 10");
   refuse([](Batch& b) { (*b.pool_weights)[3] = NAN; }, "poolWeights[3]: nan");
@@ -72,7 +72,7 @@ ENGINE_TEST(batch_pool_weights_missing_short_or_not_finite) {
   check_batch(without, limits(), PoolWeights::kOptional);
 }
 
-ENGINE_TEST(outputs_ascending_and_in_range) {
+TEST(outputs_ascending_and_in_range) {
   check_outputs({0, 2, 3}, 4);
   const auto refuse_outputs = [](std::vector<int32_t> outputs, const std::string& message) {
     CHECK_THROWS(check_outputs(outputs, 4), ErrorCode::kInvalidArgument, message);
@@ -85,4 +85,4 @@ ENGINE_TEST(outputs_ascending_and_in_range) {
 }
 
 }  // namespace
-}  // namespace multihead::engine_test
+}  // namespace multihead::test

@@ -7,9 +7,9 @@
 #include "engine/program.h"
 #include "engine_device.h"
 #include "engine_model.h"
-#include "engine_test.h"
+#include "test.h"
 
-namespace multihead::engine_test {
+namespace multihead::test {
 namespace {
 
 using namespace engine;
@@ -77,7 +77,7 @@ PoolBlock& pool(Model& m) { return std::get<PoolBlock>(m.plan.blocks[3]); }
 constexpr ErrorCode kInvalid = ErrorCode::kInvalidArgument;
 constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
 
-ENGINE_TEST(plans_with_impossible_sizes) {
+TEST(plans_with_impossible_sizes) {
   for (const int64_t bad : {int64_t{0}, int64_t{-1}, kHuge, kMaxDimension + 1}) {
     const std::string text = std::to_string(bad);
     refuse([&](Model& m) { m.plan.width = bad; }, kInvalid, "plan.width: " + text);
@@ -104,7 +104,7 @@ ENGINE_TEST(plans_with_impossible_sizes) {
   refuse([](Model& m) { attention(m).norm_after->epsilon = NAN; }, kInvalid, "epsilon: nan");
 }
 
-ENGINE_TEST(plans_with_impossible_structure) {
+TEST(plans_with_impossible_structure) {
   refuse([](Model& m) { m.plan.blocks.clear(); }, kInvalid, "plan.blocks: 0 blocks");
   refuse([](Model& m) { m.plan.blocks.resize(kMaxBlocks + 1, m.plan.blocks[2]); }, kInvalid,
          "plan.blocks: 4097 blocks, expected 1 to 4096");
@@ -124,7 +124,7 @@ ENGINE_TEST(plans_with_impossible_structure) {
          "plan.blocks[1].normAfter.bias");
 }
 
-ENGINE_TEST(plans_with_impossible_positions) {
+TEST(plans_with_impossible_positions) {
   const auto learned = [](Model& m) -> LearnedPositions& {
     return std::get<LearnedPositions>(embed(m).positions);
   };
@@ -139,7 +139,7 @@ ENGINE_TEST(plans_with_impossible_positions) {
   }
 }
 
-ENGINE_TEST(plans_and_weights_that_disagree) {
+TEST(plans_and_weights_that_disagree) {
   refuse([](Model& m) { attention(m).query.weight.tensor = "queery.weight#2"; },
          ErrorCode::kWeightMissing, "queery.weight#2: not among");
   refuse([](Model& m) { attention(m).query.weight.tensor = "queery.weight#2"; },
@@ -157,14 +157,14 @@ ENGINE_TEST(plans_and_weights_that_disagree) {
          "tokens#0: shape [8, 10], expected [10, 8]");
 }
 
-ENGINE_TEST(load_that_does_not_fit_is_out_of_memory) {
+TEST(load_that_does_not_fit_is_out_of_memory) {
   TestDevice device;
   device.limit = 100;
   CHECK_THROWS(compiled(small_model(), device), ErrorCode::kOutOfMemory, "test device");
   CHECK(device.live() == 0);
 }
 
-ENGINE_TEST(cancelled_compile_throws) {
+TEST(cancelled_compile_throws) {
   TestDevice device;
   TestExecutor executor;
   const Model model = small_model();
@@ -345,7 +345,7 @@ void run_small(const Program& program, const Model& model) {
   program.run(batch, {{last, out.data()}}, executor, kNever);
 }
 
-ENGINE_TEST(mutated_plans_end_in_typed_errors_or_run) {
+TEST(mutated_plans_end_in_typed_errors_or_run) {
   int ran = 0;
   int refused = 0;
   for (uint32_t seed = 0; seed < 3000; ++seed) {
@@ -368,4 +368,4 @@ ENGINE_TEST(mutated_plans_end_in_typed_errors_or_run) {
 }
 
 }  // namespace
-}  // namespace multihead::engine_test
+}  // namespace multihead::test

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "engine/convert.h"
 
-namespace multihead::engine_test {
+namespace multihead::test {
 namespace {
 
 constexpr int64_t kFence = 64;
@@ -250,4 +250,4 @@ bool TestDevice::fences_intact() const {
   return true;
 }
 
-}  // namespace multihead::engine_test
+}  // namespace multihead::test

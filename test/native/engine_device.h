@@ -10,7 +10,7 @@
 
 #include "ops/device.h"
 
-namespace multihead::engine_test {
+namespace multihead::test {
 
 // Runs regions on the calling thread, in reverse order, pretending to have three workers.
 class TestExecutor : public ops::Executor {
@@ -45,4 +45,4 @@ class TestDevice : public ops::Device {
   int64_t bytes_ = 0;
 };
 
-}  // namespace multihead::engine_test
+}  // namespace multihead::test

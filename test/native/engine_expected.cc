@@ -4,7 +4,7 @@
 
 #include "engine_model.h"
 
-namespace multihead::engine_test {
+namespace multihead::test {
 namespace {
 
 using namespace engine;
@@ -217,4 +217,4 @@ std::vector<std::vector<double>> expected_streams(const Model& model, const Batc
   return streams;
 }
 
-}  // namespace multihead::engine_test
+}  // namespace multihead::test

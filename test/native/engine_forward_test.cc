@@ -6,9 +6,9 @@
 #include "engine/program.h"
 #include "engine_device.h"
 #include "engine_model.h"
-#include "engine_test.h"
+#include "test.h"
 
-namespace multihead::engine_test {
+namespace multihead::test {
 namespace {
 
 using namespace engine;
@@ -71,7 +71,7 @@ void check_close(const std::vector<float>& got, const std::vector<double>& expec
   }
 }
 
-ENGINE_TEST(forward_of_random_models_equals_second_implementation) {
+TEST(forward_of_random_models_equals_second_implementation) {
   for (uint32_t seed = 0; seed < 200; ++seed) {
     TestDevice device;
     const Model model = ModelBuilder::random(seed);
@@ -88,7 +88,7 @@ ENGINE_TEST(forward_of_random_models_equals_second_implementation) {
   }
 }
 
-ENGINE_TEST(comparison_notices_one_wrong_element) {
+TEST(comparison_notices_one_wrong_element) {
   const std::vector<double> expected = {1, -2, 3};
   check_close({1, -2, 3}, expected, "equal");
   for (const std::vector<float>& wrong :
@@ -103,7 +103,7 @@ ENGINE_TEST(comparison_notices_one_wrong_element) {
   }
 }
 
-ENGINE_TEST(outputs_do_not_depend_on_which_others_are_asked_for) {
+TEST(outputs_do_not_depend_on_which_others_are_asked_for) {
   for (uint32_t seed = 300; seed < 330; ++seed) {
     TestDevice device;
     const Model model = ModelBuilder::random(seed);
@@ -117,7 +117,7 @@ ENGINE_TEST(outputs_do_not_depend_on_which_others_are_asked_for) {
   }
 }
 
-ENGINE_TEST(sequence_alone_equals_sequence_in_batch) {
+TEST(sequence_alone_equals_sequence_in_batch) {
   for (uint32_t seed = 400; seed < 430; ++seed) {
     TestDevice device;
     const Model model = ModelBuilder::random(seed);
@@ -146,7 +146,7 @@ ENGINE_TEST(sequence_alone_equals_sequence_in_batch) {
   }
 }
 
-ENGINE_TEST(empty_batches_give_empty_outputs) {
+TEST(empty_batches_give_empty_outputs) {
   TestDevice device;
   const Model model = ModelBuilder::random(7);
   const auto program = compiled(model, device);
@@ -162,7 +162,7 @@ ENGINE_TEST(empty_batches_give_empty_outputs) {
   }
 }
 
-ENGINE_TEST(warm_forward_allocates_nothing) {
+TEST(warm_forward_allocates_nothing) {
   TestDevice device;
   const Model model = ModelBuilder::random(11);
   const auto program = compiled(model, device);
@@ -177,7 +177,7 @@ ENGINE_TEST(warm_forward_allocates_nothing) {
   CHECK(device.allocations() == warm + 1);
 }
 
-ENGINE_TEST(post_norm_layer_is_five_ops) {
+TEST(post_norm_layer_is_five_ops) {
   ModelBuilder builder(3);
   Plan& plan = builder.model().plan;
   plan.width = 8;
@@ -201,7 +201,7 @@ ENGINE_TEST(post_norm_layer_is_five_ops) {
   CHECK(ops == 1 + 5);
 }
 
-ENGINE_TEST(cancelled_forward_stops_between_ops) {
+TEST(cancelled_forward_stops_between_ops) {
   TestDevice device;
   const Model model = ModelBuilder::random(5);
   const auto program = compiled(model, device);
@@ -220,7 +220,7 @@ ENGINE_TEST(cancelled_forward_stops_between_ops) {
   check_close(run(*program, batch, blocks, cancelled).back(), expected.back(), "after an abort");
 }
 
-ENGINE_TEST(forward_out_of_memory_is_an_error_and_passes) {
+TEST(forward_out_of_memory_is_an_error_and_passes) {
   TestDevice device;
   const Model model = ModelBuilder::random(9);
   const auto program = compiled(model, device);
@@ -233,7 +233,7 @@ ENGINE_TEST(forward_out_of_memory_is_an_error_and_passes) {
   check_close(run(*program, batch, {last})[0], expected_streams(model, batch).back(), "after");
 }
 
-ENGINE_TEST(program_releases_all_memory) {
+TEST(program_releases_all_memory) {
   TestDevice device;
   const Model model = ModelBuilder::random(13);
   {
@@ -244,7 +244,7 @@ ENGINE_TEST(program_releases_all_memory) {
   CHECK(device.live() == 0);
 }
 
-ENGINE_TEST(blocks_that_name_the_same_tensors_share_memory) {
+TEST(blocks_that_name_the_same_tensors_share_memory) {
   ModelBuilder builder(21);
   Plan& plan = builder.model().plan;
   plan.width = 12;
@@ -268,4 +268,4 @@ ENGINE_TEST(blocks_that_name_the_same_tensors_share_memory) {
 }
 
 }  // namespace
-}  // namespace multihead::engine_test
+}  // namespace multihead::test

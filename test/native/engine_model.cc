@@ -4,7 +4,7 @@
 
 #include "engine/convert.h"
 
-namespace multihead::engine_test {
+namespace multihead::test {
 namespace {
 
 using namespace engine;
@@ -198,4 +198,4 @@ Batch random_batch(uint32_t seed, const std::vector<int32_t>& lengths, int64_t v
   return batch;
 }
 
-}  // namespace multihead::engine_test
+}  // namespace multihead::test

@@ -12,7 +12,7 @@
 #include "engine/plan.h"
 #include "engine/weights.h"
 
-namespace multihead::engine_test {
+namespace multihead::test {
 
 struct Model {
   engine::Plan plan;
@@ -56,4 +56,4 @@ engine::Batch random_batch(uint32_t seed, const std::vector<int32_t>& lengths, i
 // The stream after each block, [rows, columns] row-major.
 std::vector<std::vector<double>> expected_streams(const Model& model, const engine::Batch& batch);
 
-}  // namespace multihead::engine_test
+}  // namespace multihead::test

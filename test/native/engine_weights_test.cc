@@ -11,9 +11,9 @@
 #include "engine/weight_loader.h"
 #include "engine/weights.h"
 #include "engine_device.h"
-#include "engine_test.h"
+#include "test.h"
 
-namespace multihead::engine_test {
+namespace multihead::test {
 namespace {
 
 using namespace engine;
@@ -30,7 +30,7 @@ double half_value(uint16_t bits) {
          (exponent == 0 ? std::ldexp(fraction, -14) : std::ldexp(1 + fraction, exponent - 15));
 }
 
-ENGINE_TEST(every_f16_converts_exactly) {
+TEST(every_f16_converts_exactly) {
   for (uint32_t bits = 0; bits <= 0xffff; ++bits) {
     const float got = f32_from_f16(static_cast<uint16_t>(bits));
     const double expected = half_value(static_cast<uint16_t>(bits));
@@ -43,7 +43,7 @@ ENGINE_TEST(every_f16_converts_exactly) {
   }
 }
 
-ENGINE_TEST(every_bf16_is_the_upper_half_of_an_f32) {
+TEST(every_bf16_is_the_upper_half_of_an_f32) {
   for (uint32_t bits = 0; bits <= 0xffff; ++bits) {
     const float got = f32_from_bf16(static_cast<uint16_t>(bits));
     uint32_t got_bits = 0;
@@ -53,7 +53,7 @@ ENGINE_TEST(every_bf16_is_the_upper_half_of_an_f32) {
   CHECK(f32_from_bf16(0x3f80) == 1.0f && f32_from_bf16(0xc040) == -3.0f);
 }
 
-ENGINE_TEST(conversion_reads_unaligned_bytes) {
+TEST(conversion_reads_unaligned_bytes) {
   const uint8_t bytes[] = {0xff, 0x00, 0x3c, 0x00, 0xc0};  // 1 and -2 in f16, from the second byte
   float values[2] = {};
   convert_to_f32(DType::kF16, bytes + 1, 2, values);
@@ -77,7 +77,7 @@ void refuse(const WeightRow& bad, const std::string& message) {
   CHECK_THROWS(Weights{list}, ErrorCode::kWeightInvalid, message);
 }
 
-ENGINE_TEST(hostile_rows_are_invalid) {
+TEST(hostile_rows_are_invalid) {
   const int64_t huge = std::numeric_limits<int64_t>::max();
   refuse(row("a", {4}, 0, 15), "a: 15 bytes, expected 16 for f32 of shape [4]");
   refuse(row("a", {4}, 0, 16, "f16"), "a: 16 bytes, expected 8 for f16 of shape [4]");
@@ -105,7 +105,7 @@ WeightRef ref(const std::string& tensor, int64_t begin = 0, int64_t end = -1) {
   return result;
 }
 
-ENGINE_TEST(views_check_names_dtypes_shapes_and_ranges) {
+TEST(views_check_names_dtypes_shapes_and_ranges) {
   const WeightList list = list_of({row("bert.layer.weight", {2, 3}, 0, 24),
                                    row("bias", {3}, 24, 12), row("ids", {2}, 36, 16, "i64")});
   const Weights weights(list);
@@ -153,7 +153,7 @@ class TemporaryFile {
   int file_;
 };
 
-ENGINE_TEST(file_that_shrinks_is_an_error_not_a_signal) {
+TEST(file_that_shrinks_is_an_error_not_a_signal) {
   TemporaryFile file(std::vector<uint8_t>(4096, 1));
   WeightList list = list_of({row("a", {1024}, 0, 4096)});
   list.sources[0] = FileSource{file.path};
@@ -172,7 +172,7 @@ ENGINE_TEST(file_that_shrinks_is_an_error_not_a_signal) {
   CHECK_THROWS(loader.load_f32(view, destination.data()), ErrorCode::kWeightInvalid, file.path);
 }
 
-ENGINE_TEST(files_that_cannot_be_read) {
+TEST(files_that_cannot_be_read) {
   const auto refuse_file = [](const std::string& path, const std::string& message) {
     CHECK_THROWS(ByteReader(FileSource{path}), ErrorCode::kFileError, message);
   };
@@ -187,7 +187,7 @@ ENGINE_TEST(files_that_cannot_be_read) {
   CHECK(error && error->code() == ErrorCode::kFileError);
 }
 
-ENGINE_TEST(large_transposed_range_loads_in_pieces) {
+TEST(large_transposed_range_loads_in_pieces) {
   // More than one piece, so that a piece ends within a row.
   const int64_t rows = 700;
   const int64_t columns = 301;
@@ -217,7 +217,7 @@ ENGINE_TEST(large_transposed_range_loads_in_pieces) {
   CHECK(std::memcmp(loaded.data(), stored.data() + 5 * columns, loaded.size() * 4) == 0);
 }
 
-ENGINE_TEST(cancelled_load_stops) {
+TEST(cancelled_load_stops) {
   const WeightList list = list_of({row("a", {16}, 0, 64)});
   const Weights weights(list);
   TestDevice device;
@@ -230,4 +230,4 @@ ENGINE_TEST(cancelled_load_stops) {
 }
 
 }  // namespace
-}  // namespace multihead::engine_test
+}  // namespace multihead::test

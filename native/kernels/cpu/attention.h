@@ -1,9 +1,9 @@
 // Attention that streams over the keys; scores exist for one block of keys only.
 //
 // Lanes are queries: up to kPanel queries of one head are packed as a panel [D][kPanel], so both
-// products are register tiles that broadcast straight from the key and value rows, softmax statistics
-// are one vector each, and no sum crosses lanes. Key blocks begin at fixed distances from the
-// sequence's first key, so a query's bits do not depend on which queries share its panel.
+// products are register tiles that broadcast straight from the key and value rows, softmax
+// statistics are one vector each, and no sum crosses lanes. Key blocks begin at fixed distances
+// from the sequence's first key, so a query's bits do not depend on which queries share its panel.
 #pragma once
 
 #include "kernels/cpu/math.h"
@@ -18,8 +18,8 @@ namespace {
 constexpr int64_t kKeyBlock = 64;
 constexpr float kMinusInfinity = -__builtin_inff();
 
-// One worker's memory. The cursor remembers the sequence of the worker's last task: tasks are handed
-// out in rising order, so the next one is found by walking on.
+// One worker's memory. The cursor remembers the sequence of the worker's last task: tasks are
+// handed out in rising order, so the next one is found by walking on.
 struct AttentionScratch {
   int64_t cursor_sequence;
   int64_t cursor_panel;  // panels before the cursor's sequence
@@ -109,10 +109,9 @@ inline KeyRange visible_keys(const ops::AttentionArgs& args, int64_t keys, int64
 inline void pack_queries(const ops::AttentionArgs& args, const AttentionTask& task,
                          AttentionScratch& scratch) {
   for (int64_t q = 0; q < kPanel; ++q) {
-    const float* row =
-        q < task.queries
-            ? args.query.f32_row(task.query_row + q) + task.head * args.head_dim
-            : nullptr;
+    const float* row = q < task.queries
+                           ? args.query.f32_row(task.query_row + q) + task.head * args.head_dim
+                           : nullptr;
     for (int64_t d = 0; d < args.head_dim; ++d) {
       scratch.queries[d * kPanel + q] = row != nullptr ? row[d] * args.scale : 0.0f;
     }
@@ -241,9 +240,8 @@ inline void attention_op(ops::Executor& executor, const ops::AttentionArgs& args
     AttentionScratch& scratch = attention_scratch(args, worker);
     const AttentionTask task = find_task(args, index, scratch);
     const int vecs = static_cast<int>((task.queries + kLanes - 1) / kLanes);
-    with_constant<kTileVecs>(vecs, [&](auto constant) {
-      attend<decltype(constant)::value>(args, task, scratch);
-    });
+    with_constant<kTileVecs>(
+        vecs, [&](auto constant) { attend<decltype(constant)::value>(args, task, scratch); });
   });
 }
 

@@ -17,7 +17,8 @@ void* CpuDevice::allocate(int64_t bytes) {
   void* memory = nullptr;
   if (bytes <= kLargest) {
     const int64_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    memory = std::aligned_alloc(kAlignment, static_cast<size_t>(rounded > 0 ? rounded : kAlignment));
+    memory =
+        std::aligned_alloc(kAlignment, static_cast<size_t>(rounded > 0 ? rounded : kAlignment));
   }
   if (memory == nullptr) {
     throw Error(ErrorCode::kOutOfMemory, "cpu memory", std::to_string(bytes) + " bytes refused");

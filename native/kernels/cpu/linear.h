@@ -1,4 +1,5 @@
-// Matrix product of activations with a packed weight, and everything that follows it on the way out.
+// Matrix product of activations with a packed weight, and everything that follows it on the way
+// out.
 //
 // The weight lies in panels of kPanel output features, [K][kPanel] each, zero-padded. A task is a
 // block of rows times a group of panels; within it each panel meets every row tile while it is in
@@ -85,8 +86,8 @@ inline void linear_block(const ops::LinearArgs& args, int64_t first, int64_t las
   }
 }
 
-// Panels a task takes: all, so that a row block stays in cache, unless there would be fewer than four
-// tasks a worker to balance with.
+// Panels a task takes: all, so that a row block stays in cache, unless there would be fewer than
+// four tasks a worker to balance with.
 inline int64_t panels_per_task(int64_t row_blocks, int64_t panels, int workers) {
   if (workers == 1) return panels;
   const int64_t wanted_groups = (4 * workers + row_blocks - 1) / row_blocks;

@@ -17,8 +17,8 @@ inline Vec polynomial(Vec x, const float (&coefficients)[kCount]) {
   return value;
 }
 
-// e^x within 2.5e-7 relative. Exactly 1 at 0. Zero below -87.336, where the result would be denormal;
-// e^88.376 above it, so that it never overflows. NaN stays NaN.
+// e^x within 2.5e-7 relative. Exactly 1 at 0. Zero below -87.336, where the result would be
+// denormal; e^88.376 above it, so that it never overflows. NaN stays NaN.
 inline Vec exp(Vec x) {
   // e^r = 1 + r + r^2 * P(r) for |r| <= ln(2) / 2, P within 3e-9.
   static constexpr float kTail[] = {0.4999999403953552f, 0.1666652113199234f, 0.04166838899254799f,
@@ -37,13 +37,14 @@ inline Vec exp(Vec x) {
 inline Vec sigmoid(Vec x) { return div(broadcast(1.0f), add(broadcast(1.0f), exp(negate(x)))); }
 
 // x * Phi(x), Phi being the normal distribution function, within 4e-7 * |x|: exact GELU.
-// Phi(-u) = e^(-u^2 / 2) * t * R(t) with t = 1 / (1 + u / 4), R within 6e-8 relative for u in [0, 14];
-// the form (a rational argument under the Gaussian) is Abramowitz & Stegun's 7.1.26 taken further.
+// Phi(-u) = e^(-u^2 / 2) * t * R(t) with t = 1 / (1 + u / 4), R within 6e-8 relative for u in [0,
+// 14]; the form (a rational argument under the Gaussian) is Abramowitz & Stegun's 7.1.26 taken
+// further.
 inline Vec gelu(Vec x) {
-  static constexpr float kR[] = {0.09979747980833054f,  0.09851682931184769f, 0.10374680161476135f,
-                                 0.032927505671978f,    0.20175908505916595f, -0.20578426122665405f,
-                                 0.296122670173645f,    -0.15280970931053162f,
-                                 0.025723565369844437f};
+  static constexpr float kR[] = {
+      0.09979747980833054f, 0.09851682931184769f,  0.10374680161476135f,
+      0.032927505671978f,   0.20175908505916595f,  -0.20578426122665405f,
+      0.296122670173645f,   -0.15280970931053162f, 0.025723565369844437f};
   const Vec u = magnitude(x);
   const Vec t = div(broadcast(1.0f), fma(u, broadcast(0.25f), broadcast(1.0f)));
   const Vec below = mul(mul(exp(mul(mul(u, u), broadcast(-0.5f))), t), polynomial(t, kR));
@@ -58,9 +59,7 @@ inline Vec gelu_tanh(Vec x) {
 }
 
 // tanh(x) = 2 sigmoid(2x) - 1, within 3e-7 absolute.
-inline Vec tanh(Vec x) {
-  return fma(sigmoid(add(x, x)), broadcast(2.0f), broadcast(-1.0f));
-}
+inline Vec tanh(Vec x) { return fma(sigmoid(add(x, x)), broadcast(2.0f), broadcast(-1.0f)); }
 
 // Each is a type, so that a loop over a row is compiled once for each activation.
 struct Identity {

@@ -14,24 +14,29 @@ inline float row_sum(const float* x, int64_t n) {
   return sum(total);
 }
 
-// sum((x - center)^2)
-inline float row_squares(const float* x, int64_t n, float center) {
+// The sums of x - center and of its square.
+struct Moments {
+  float first;
+  float second;
+};
+inline Moments row_moments(const float* x, int64_t n, float center) {
   const Vec c = broadcast(center);
-  Vec total = zero();
+  Vec first = zero(), second = zero();
   for_lanes(n, [&](int64_t i, int lanes) {
     Vec distance = sub(load_lanes(x + i, lanes), c);
     if (lanes < kLanes) distance = keep_first(distance, lanes);
-    total = fma(distance, distance, total);
+    first = add(first, distance);
+    second = fma(distance, distance, second);
   });
-  return sum(total);
+  return {sum(first), sum(second)};
 }
 
-// out = (x - center) * factor * gain + bias
-inline void row_affine(const float* x, int64_t n, float center, float factor,
+// out = (x - center - rest) * factor * gain + bias
+inline void row_affine(const float* x, int64_t n, float center, float rest, float factor,
                        const ops::Norm& norm, float* out) {
-  const Vec c = broadcast(center), f = broadcast(factor);
+  const Vec c = broadcast(center), r = broadcast(rest), f = broadcast(factor);
   for_lanes(n, [&](int64_t i, int lanes) {
-    Vec y = mul(sub(load_lanes(x + i, lanes), c), f);
+    Vec y = mul(sub(sub(load_lanes(x + i, lanes), c), r), f);
     if (norm.gain != nullptr) y = mul(y, load_lanes(norm.gain + i, lanes));
     if (norm.bias != nullptr) y = add(y, load_lanes(norm.bias + i, lanes));
     store_lanes(out + i, y, lanes);
@@ -50,17 +55,23 @@ inline void norm_row(const float* x, int64_t n, const ops::Norm& norm, float* ou
       }
       return;
     case ops::NormKind::kLayer: {
-      const float mean = row_sum(x, n) / count;
-      const float variance = row_squares(x, n, mean) / count;
-      return row_affine(x, n, mean, 1.0f / __builtin_sqrtf(variance + norm.epsilon), norm, out);
+      // The mean rounds by up to half an ulp of its own size, which is much where the row is far
+      // from zero: the second pass measures what is left of it.
+      const float center = row_sum(x, n) / count;
+      const Moments moments = row_moments(x, n, center);
+      const float rest = moments.first / count;
+      const float variance = moments.second / count - rest * rest;
+      const float factor = 1.0f / __builtin_sqrtf(variance + norm.epsilon);
+      return row_affine(x, n, center, rest, factor, norm, out);
     }
     case ops::NormKind::kRms: {
-      const float mean_square = row_squares(x, n, 0) / count;
-      return row_affine(x, n, 0, 1.0f / __builtin_sqrtf(mean_square + norm.epsilon), norm, out);
+      const float mean_square = row_moments(x, n, 0).second / count;
+      return row_affine(x, n, 0, 0, 1.0f / __builtin_sqrtf(mean_square + norm.epsilon), norm, out);
     }
     case ops::NormKind::kL2: {
-      const float length = __builtin_sqrtf(row_squares(x, n, 0));
-      return row_affine(x, n, 0, 1.0f / (length < norm.epsilon ? norm.epsilon : length), norm, out);
+      const float length = __builtin_sqrtf(row_moments(x, n, 0).second);
+      const float divisor = length < norm.epsilon ? norm.epsilon : length;
+      return row_affine(x, n, 0, 0, 1.0f / divisor, norm, out);
     }
   }
 }

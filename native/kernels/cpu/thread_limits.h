@@ -9,7 +9,8 @@ namespace multihead::cpu {
 int affinity_processors();
 
 // quota / period of the calling process's cgroup and of the groups above it, the smallest; 0 where
-// none is set. Reads cgroup v2 (cpu.max) and v1 (cpu.cfs_quota_us). `root` stands in for "/" in tests.
+// none is set. Reads cgroup v2 (cpu.max) and v1 (cpu.cfs_quota_us). `root` stands in for "/" in
+// tests.
 double cgroup_processors(const std::string& root = "");
 
 }  // namespace multihead::cpu

@@ -1,7 +1,7 @@
 // The process-wide pool of threads that runs jobs (whole forwards) and the regions inside them.
 //
-// A pool thread takes a job and drives it; when the job opens a parallel region, idle threads join it
-// through the region's task counter. Nothing spins: idle threads wait on a condition variable.
+// A pool thread takes a job and drives it; when the job opens a parallel region, idle threads join
+// it through the region's task counter. Nothing spins: idle threads wait on a condition variable.
 // The pool is created once and never destroyed, so that no thread outlives what it uses.
 #pragma once
 

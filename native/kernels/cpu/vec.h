@@ -1,8 +1,8 @@
 // One vector of f32 lanes, the vocabulary that every CPU kernel is written in.
 //
-// Included only by translation units compiled for one instruction set: everything is in an anonymous
-// namespace, so nothing from here can be linked into code that runs on another processor. Each
-// vec_<isa>.h supplies the same names:
+// Included only by translation units compiled for one instruction set: everything is in an
+// anonymous namespace, so nothing from here can be linked into code that runs on another processor.
+// Each vec_<isa>.h supplies the same names:
 //   Vec, kLanes                     the type and its number of f32 lanes
 //   kTileRows, kTileVecs            the largest tile of accumulators that fits the registers
 //   load, store                     kLanes floats, any alignment
@@ -34,8 +34,8 @@ inline Vec zero() { return broadcast(0.0f); }
 inline Vec negate(Vec a) { return sub(zero(), a); }
 inline Vec magnitude(Vec a) { return where_less(a, zero(), negate(a), a); }
 
-// Calls body(offset, n) for consecutive groups of lanes that cover `count` floats; n < kLanes only in
-// the last one.
+// Calls body(offset, n) for consecutive groups of lanes that cover `count` floats; n < kLanes only
+// in the last one.
 template <typename Body>
 inline void for_lanes(int64_t count, Body body) {
   int64_t i = 0;

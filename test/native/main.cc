@@ -1,13 +1,13 @@
-// Runs every engine test and prints one line for each.
+// Runs every test and prints one line for each.
 #include <cstdio>
 #include <exception>
 
-#include "engine_test.h"
+#include "test.h"
 
 int main() {
-  using multihead::engine_test::Failure;
+  using multihead::test::Failure;
   int failed = 0;
-  for (const auto& test : multihead::engine_test::tests()) {
+  for (const auto& test : multihead::test::tests()) {
     std::string problem;
     try {
       test.run();
@@ -23,7 +23,7 @@ int main() {
       ++failed;
     }
   }
-  const int passed = static_cast<int>(multihead::engine_test::tests().size()) - failed;
+  const int passed = static_cast<int>(multihead::test::tests().size()) - failed;
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
 }

@@ -1,4 +1,4 @@
-// A very small test runner for the engine: named tests, checks that say where and what, a seeded
+// A very small test runner for native code: named tests, checks that say where and what, a seeded
 // generator, and the error that a call throws.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 
-namespace multihead::engine_test {
+namespace multihead::test {
 
 struct Failure {
   std::string message;
@@ -56,16 +56,15 @@ inline void check_throws(const std::function<void()>& f, ErrorCode code, const s
         file, line);
 }
 
-}  // namespace multihead::engine_test
+}  // namespace multihead::test
 
-#define ENGINE_TEST(name)                                                             \
-  static void name();                                                                 \
-  static const multihead::engine_test::Registration name##_registration(#name, name); \
+#define TEST(name)                                                             \
+  static void name();                                                          \
+  static const multihead::test::Registration name##_registration(#name, name); \
   static void name()
 #define CHECK(condition) \
-  multihead::engine_test::check((condition), "CHECK(" #condition ")", __FILE__, __LINE__)
+  multihead::test::check((condition), "CHECK(" #condition ")", __FILE__, __LINE__)
 #define CHECK_MESSAGE(condition, message) \
-  multihead::engine_test::check((condition), (message), __FILE__, __LINE__)
-#define CHECK_THROWS(expression, code, message)                                                  \
-  multihead::engine_test::check_throws([&] { (void)(expression); }, (code), (message), __FILE__, \
-                                       __LINE__)
+  multihead::test::check((condition), (message), __FILE__, __LINE__)
+#define CHECK_THROWS(expression, code, message) \
+  multihead::test::check_throws([&] { (void)(expression); }, (code), (message), __FILE__, __LINE__)

@@ -1,0 +1,139 @@
+// Cases of `attention`: every length modulo the tile, ragged batches, masks, windows, grouped
+// heads, and the inputs that hide least: large magnitudes, and scores so negative that an unmasked
+// zero key would win.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "compare.h"
+#include "kernel_cases.h"
+
+namespace multihead::test {
+
+void AttentionCase::fill(uint64_t seed, float magnitude) {
+  if (query.empty()) query = random_floats(query_rows() * heads * head_dim, seed, magnitude);
+  if (key.empty()) key = random_floats(key_rows() * key_heads * head_dim, seed + 1, magnitude);
+  if (value.empty()) value = random_floats(key_rows() * key_heads * head_dim, seed + 2);
+}
+
+int64_t AttentionCase::query_rows() const {
+  return std::accumulate(queries.begin(), queries.end(), int64_t{0});
+}
+int64_t AttentionCase::key_rows() const {
+  return std::accumulate(keys.begin(), keys.end(), int64_t{0});
+}
+
+KernelOutput AttentionCase::run(const ops::OpTable& table, ops::Executor& executor) const {
+  const int64_t query_columns = heads * head_dim, key_columns = key_heads * head_dim;
+  const auto query_offsets = offsets_of(queries), key_offsets = offsets_of(keys);
+  GuardedRows q(query_rows(), query_columns, query_columns + 7);
+  GuardedRows k(key_rows(), key_columns, key_columns + 3), v(key_rows(), key_columns, key_columns);
+  GuardedRows out(query_rows(), query_columns, query_columns + 1);
+  q.fill(query);
+  k.fill(key);
+  v.fill(value);
+  AlignedBytes scratch(table.attention_scratch_bytes(head_dim, executor.workers()));
+
+  ops::AttentionArgs args;
+  args.query = {q.data(), DType::kF32, query_rows(), query_columns, q.stride()};
+  args.key = {k.data(), DType::kF32, key_rows(), key_columns, k.stride()};
+  args.value = {v.data(), DType::kF32, key_rows(), key_columns, v.stride()};
+  args.query_offsets = query_offsets.data();
+  args.key_offsets = key_offsets.data();
+  args.sequences = static_cast<int64_t>(queries.size());
+  args.heads = heads;
+  args.key_heads = key_heads;
+  args.head_dim = head_dim;
+  args.scale = scale != 0 ? scale : 1.0f / std::sqrt(static_cast<float>(head_dim));
+  args.mask = mask;
+  args.window = window;
+  args.scratch = scratch.data();
+  args.out = {out.data(), DType::kF32, query_rows(), query_columns, out.stride()};
+  table.attention(executor, args);
+  return {out.values(),
+          out.guards_intact() && q.guards_intact() && k.guards_intact() && v.guards_intact()};
+}
+
+namespace {
+
+std::string name_of(const AttentionCase& c, const std::string& family) {
+  std::string name = family + " D " + std::to_string(c.head_dim) + " heads " +
+                     std::to_string(c.heads) + "/" + std::to_string(c.key_heads) +
+                     (c.mask == ops::Mask::kCausal ? " causal" : "") + " window " +
+                     std::to_string(c.window) + " lengths";
+  for (size_t b = 0; b < c.queries.size(); ++b) {
+    name += " " + std::to_string(c.queries[b]) + "/" + std::to_string(c.keys[b]);
+  }
+  return name;
+}
+
+struct Collector {
+  std::vector<KernelCase> cases;
+  uint64_t seed = 100;
+
+  void add(AttentionCase c, const std::string& family, float magnitude) {
+    c.fill(seed += 10, magnitude);
+    cases.push_back(
+        {"attention", name_of(c, family), [c](const ops::OpTable& table, ops::Executor& executor) {
+           return c.run(table, executor);
+         }});
+  }
+
+  // Queries of +1 and keys near -1: every real score is far below zero.
+  void add_negative(AttentionCase c) {
+    c.query.assign(static_cast<size_t>(c.query_rows() * c.heads * c.head_dim), 1.0f);
+    c.key = random_floats(c.key_rows() * c.key_heads * c.head_dim, seed += 10, 0.1f);
+    for (float& x : c.key) x -= 5.0f;
+    add(c, "negative", 1);
+  }
+};
+
+AttentionCase self_attention(std::vector<int32_t> lengths, int64_t head_dim) {
+  AttentionCase c;
+  c.queries = lengths;
+  c.keys = std::move(lengths);
+  c.head_dim = head_dim;
+  return c;
+}
+
+}  // namespace
+
+std::vector<KernelCase> attention_cases() {
+  Collector all;
+  for (int32_t length = 1; length <= 67; ++length) all.add(self_attention({length}, 8), "plain", 2);
+  for (int64_t head_dim : {1, 2, 5, 12, 16, 24, 31, 32, 33, 64, 80, 128, 255, 256}) {
+    all.add(self_attention({5, 0, 66, 1}, head_dim), "plain", 1);
+  }
+  for (ops::Mask mask : {ops::Mask::kFull, ops::Mask::kCausal}) {
+    for (int64_t window : {-1, 0, 1, 15, 63, 64, 65, 500}) {
+      AttentionCase c = self_attention({1, 17, 130, 64}, 16);
+      c.mask = mask;
+      c.window = window;
+      all.add(c, "plain", 1);
+      all.add(c, "large", 300);
+      all.add_negative(c);
+    }
+  }
+  for (int64_t key_heads : {1, 2, 3, 6}) {
+    AttentionCase c = self_attention({13, 70}, 12);
+    c.heads = 6;
+    c.key_heads = key_heads;
+    all.add(c, "plain", 1);
+    c.mask = ops::Mask::kCausal;
+    c.queries = {1, 3, 70, 4, 0};  // decoding: fewer queries than keys, none, and more
+    c.keys = {65, 3, 129, 0, 9};
+    all.add(c, "cross", 1);
+    c.mask = ops::Mask::kFull;
+    all.add(c, "cross", 1);
+    c.queries = {5, 20};
+    c.keys = {2, 7};
+    c.mask = ops::Mask::kCausal;  // the first queries stand before the first key
+    all.add(c, "cross", 1);
+  }
+  all.add(self_attention({512}, 32), "large", 50);
+  all.add(self_attention({3, 150}, 64), "large", 1000);
+  all.add_negative(self_attention({1, 48, 49, 64, 65, 200}, 32));
+  return std::move(all.cases);
+}
+
+}  // namespace multihead::test
