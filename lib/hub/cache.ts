@@ -109,7 +109,7 @@ export class ModelCache {
   /** Links a blob into a snapshot, replacing a link that points nowhere. */
   async link(etag: string, commit: string, path: string): Promise<void> {
     const target = join(this.snapshot(commit), path);
-    if (await exists(target)) return;
+    if (await isFile(target)) return;
     await mkdir(dirname(target), { recursive: true });
     const temporary = `${target}.${randomUUID().slice(0, 8)}.tmp`;
     const blob = this.blob(etag);
@@ -131,11 +131,10 @@ export class ModelCache {
   }
 }
 
-/** Whether a path leads to something, links followed. */
-export async function exists(path: string): Promise<boolean> {
+/** Whether a path leads to a file, links followed. */
+async function isFile(path: string): Promise<boolean> {
   try {
-    await stat(path);
-    return true;
+    return (await stat(path)).isFile();
   } catch {
     return false;
   }
@@ -152,7 +151,7 @@ async function listTwoLevels(folder: string): Promise<string[]> {
       const path = relativeFolder === '' ? entry.name : `${relativeFolder}/${entry.name}`;
       if (entry.isDirectory()) {
         if (folderOf(path) === '') await visit(path);
-      } else if (await exists(join(folder, path))) {
+      } else if (await isFile(join(folder, path))) {
         found.push(path);
       }
     }

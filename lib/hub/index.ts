@@ -11,18 +11,10 @@ import { MultiheadError } from '../errors';
 import { ModelCache } from './cache';
 import { HubClient, isCommitHash } from './client';
 import { fileError, HubUnavailableError, type Sleep, sleep, throwIfAborted } from './failures';
-import { fetchSnapshot } from './snapshot';
+import { type DownloadProgress, fetchSnapshot } from './snapshot';
 import { accessToken, cacheFolder, endpoint, expandHome, isOffline } from './settings';
 
-/** One step of a download. */
-export interface DownloadProgress {
-  /** The file being fetched, as the repository names it. */
-  readonly file: string;
-  /** Bytes of all needed files that are on disk, those of earlier downloads included. */
-  readonly loaded: number;
-  /** Bytes of all needed files. */
-  readonly total: number;
-}
+export type { DownloadProgress };
 
 export interface ResolveOptions {
   /** A branch, a tag or a commit hash. Default: 'main'. */
@@ -76,6 +68,19 @@ export async function resolveModel(
 
 /** {@link resolveModel} with its way of waiting between tries, which tests replace. */
 export async function resolveModelWith(
+  idOrFolder: string,
+  options: ResolveOptions,
+  sleep: Sleep,
+): Promise<ResolvedModel> {
+  try {
+    return await resolveUntyped(idOrFolder, options, sleep);
+  } catch (error) {
+    throw fileError(String(idOrFolder), error);
+  }
+}
+
+/** Errors of the file system may leave as they are; {@link resolveModelWith} types them. */
+async function resolveUntyped(
   idOrFolder: string,
   options: ResolveOptions,
   sleep: Sleep,
@@ -161,9 +166,6 @@ async function fromHub(
   options: ResolveOptions,
   sleep: Sleep,
 ): Promise<ResolvedModel> {
-  if (isCommitHash(revision) && (await isWhole(cache, revision))) {
-    return { folder: cache.snapshot(revision), revision };
-  }
   const { signal, onProgress } = options;
   const token = await accessToken();
   const client = new HubClient({ model, endpoint: endpoint(), token, signal, sleep });

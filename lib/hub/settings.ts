@@ -68,13 +68,18 @@ export function endpoint(env: Environment = process.env): string | undefined {
 /** HF_TOKEN, else the file that `hf auth login` writes; undefined when there is none. */
 export async function accessToken(env: Environment = process.env): Promise<string | undefined> {
   const given = (env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN)?.trim();
-  if (given) return given;
+  if (given) return checked('HF_TOKEN', given);
   if (isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return undefined;
   const path = env.HF_TOKEN_PATH;
   const file = path ? resolve(expandHome(path)) : join(homeFolder(env), 'token');
-  try {
-    return (await readFile(file, 'utf8')).trim() || undefined;
-  } catch {
-    return undefined; // no token file: an anonymous request, and a 401 tells if a token was needed
-  }
+  // No token file: an anonymous request, and a 401 tells if a token was needed.
+  const stored = (await readFile(file, 'utf8').catch(() => '')).trim();
+  return stored ? checked(file, stored) : undefined;
+}
+
+/** A token that cannot be sent is refused here: fetch would refuse it with a message that shows it. */
+function checked(where: string, token: string): string {
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  const got = 'a token with characters that no token has';
+  throw new MultiheadError('INVALID_ARGUMENT', { where, got, expected: 'printable ASCII' });
 }

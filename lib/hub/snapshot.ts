@@ -11,9 +11,18 @@ import type { ModelCache } from './cache';
 import type { HubClient, HubFile } from './client';
 import { bytesOnDisk, download } from './download';
 import { fileError, type Sleep } from './failures';
-import type { DownloadProgress } from './index';
 import { acquireLock } from './lock';
 import { selectFiles, shardsOf } from './select';
+
+/** One step of a download. */
+export interface DownloadProgress {
+  /** The file being fetched, as the repository names it. */
+  readonly file: string;
+  /** Bytes of all needed files that are on disk, those of earlier downloads included. */
+  readonly loaded: number;
+  /** Bytes of all needed files. */
+  readonly total: number;
+}
 
 export interface SnapshotJob {
   readonly client: HubClient;

@@ -20,6 +20,8 @@ export interface FakeRepo {
   readonly gated?: boolean;
   /** Whether large files are offered through the hub's chunk protocol too. */
   readonly xet?: boolean;
+  /** What the listing says of a path instead of the truth. */
+  readonly lies?: Readonly<Record<string, object>>;
 }
 
 /** What a request is for. 'probe' asks for the first byte only, 'content' for more. */
@@ -193,7 +195,10 @@ export class FakeHub {
         oid: '0',
         size: 0,
       })),
-      ...files.map(([path, content]) => treeEntry(path, content)),
+      ...files.map(([path, content]) => ({
+        ...treeEntry(path, content),
+        ...found.repo.lies?.[path],
+      })),
     ];
     const start = Number(url.searchParams.get('cursor') ?? 0);
     if (start + PAGE < entries.length) {

@@ -1,6 +1,12 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { cacheFolder, endpoint, expandHome, isOffline } from '../../../lib/hub/settings';
+import {
+  accessToken,
+  cacheFolder,
+  endpoint,
+  expandHome,
+  isOffline,
+} from '../../../lib/hub/settings';
 
 test.each([
   [{}, join(homedir(), '.cache/huggingface/hub')],
@@ -46,4 +52,12 @@ test('a tilde is the home folder only where a shell reads it so', () => {
   expect(expandHome('~/x')).toBe(join(homedir(), 'x'));
   expect(expandHome('~user/x')).toBe('~user/x');
   expect(expandHome('a~/x')).toBe('a~/x');
+});
+
+test('a token that cannot be sent is refused without being shown', async () => {
+  for (const token of ['hf_secret\nsecret', 'hf_sécret', 'a secret']) {
+    const error = await accessToken({ HF_TOKEN: token }).catch((failure) => failure);
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', details: { where: 'HF_TOKEN' } });
+    expect(error.message).not.toMatch(/s.cret/);
+  }
 });
