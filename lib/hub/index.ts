@@ -21,7 +21,7 @@ export interface ResolveOptions {
   readonly revision?: string;
   /** Default: HF_HUB_CACHE, else HF_HOME/hub, else XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub. */
   readonly cacheDir?: string;
-  /** Never touch the network. Default: false, or true where HF_HUB_OFFLINE is set. */
+  /** Never touch the network. Default: false; HF_HUB_OFFLINE wins over false. */
   readonly localFilesOnly?: boolean;
   readonly onProgress?: (progress: DownloadProgress) => void;
   /** Stops a download; what has arrived is kept and the next call goes on from there. */
@@ -94,10 +94,19 @@ async function resolveUntyped(
   checkId(idOrFolder);
   const revision = options.revision ?? 'main';
   checkRevision(revision);
-  const cacheDir = options.cacheDir ? resolve(expandHome(options.cacheDir)) : cacheFolder();
-  const cache = new ModelCache(cacheDir, idOrFolder);
-  if (options.localFilesOnly ?? isOffline()) return await fromCache(cache, revision);
+  const cache = new ModelCache(chosenCache(options.cacheDir), idOrFolder);
+  if (options.localFilesOnly || isOffline()) return await fromCache(cache, revision);
   return await fromHub(idOrFolder, revision, cache, options, sleep);
+}
+
+function chosenCache(cacheDir: unknown): string {
+  if (cacheDir === undefined) return cacheFolder();
+  if (typeof cacheDir === 'string' && cacheDir !== '') return resolve(expandHome(cacheDir));
+  throw new MultiheadError('INVALID_ARGUMENT', {
+    where: 'cacheDir',
+    got: cacheDir === '' ? 'an empty string' : typeof cacheDir,
+    expected: 'the path of a folder',
+  });
 }
 
 /** The absolute path when the string means a folder; undefined when it has to be a model id. */

@@ -100,6 +100,12 @@ describe('malformed arguments', () => {
     },
   );
 
+  test.each(['', 7, null])('cacheDir %j is refused', async (cacheDir) => {
+    const { resolve } = await world();
+    const error = await errorOf(resolve(MODEL, { cacheDir: cacheDir as string }));
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', details: { where: 'cacheDir' } });
+  });
+
   test('HF_ENDPOINT must be a URL', async () => {
     const { resolve } = await world();
     process.env['HF_ENDPOINT'] = 'hub.example';
@@ -269,7 +275,7 @@ describe('offline', () => {
       'HF_HUB_OFFLINE',
       () => {
         process.env['HF_HUB_OFFLINE'] = '1';
-        return {};
+        return { localFilesOnly: false };
       },
     ],
   ];
