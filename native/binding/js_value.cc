@@ -1,17 +1,9 @@
 #include "binding/js_value.h"
 
-#include <cstdio>
-
 namespace multihead::binding {
 namespace {
 
 constexpr double kMaxSafeInteger = 9007199254740991.0;
-
-std::string number_text(double number) {
-  char text[40];
-  std::snprintf(text, sizeof(text), "%.15g", number);
-  return std::isnan(number) ? "NaN" : text;
-}
 
 const char* typed_array_name(napi_typedarray_type type) {
   switch (type) {
@@ -64,7 +56,7 @@ std::string describe(const Napi::Value& value) {
     case napi_boolean:
       return value.As<Napi::Boolean>().Value() ? "true" : "false";
     case napi_number:
-      return number_text(value.As<Napi::Number>().DoubleValue());
+      return value.ToString().Utf8Value();
     case napi_string: {
       const std::string text = value.As<Napi::String>().Utf8Value();
       return "\"" + (text.size() <= 80 ? text : text.substr(0, 80) + "…") + "\"";
