@@ -170,7 +170,7 @@ describe('concurrency', () => {
       const batches = Array.from({ length: 40 }, (_, i) =>
         makeBatch([i % 7, 1 + i, (i * 13) % 90], i),
       );
-      const inARow = [];
+      const inARow: Float32Array[][] = [];
       for (const batch of batches) inARow.push(await model.run(batch, outputs).done);
       const atOnce = await Promise.all(batches.map((batch) => model.run(batch, outputs).done));
       expect(atOnce).toEqual(inARow);
@@ -187,7 +187,7 @@ describe('concurrency', () => {
       }),
     );
     const batch = makeBatch([9, 4]);
-    const alone = [];
+    const alone: Float32Array[][] = [];
     for (const { model, outputs } of models) alone.push(await model.run(batch, outputs).done);
     const together = await Promise.all(
       Array.from({ length: 60 }, (_, i) => {
