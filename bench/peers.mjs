@@ -1,7 +1,8 @@
 // Who is measured, as data. Each peer is a folder under peers/ with an adapter.mjs and, when it is not in this
 // repository's own dependencies, a package.json of its own that the bench installs when the peer is asked for.
 //
-// An adapter exports `open({ modelFolder, onnxFolder, threads, options })`, which resolves to
+// An adapter exports `open({ modelFolder, onnxFolder, threads, kind, options })` (`kind` of the case's input),
+// which resolves to
 //   settings                  what was chosen, for the record
 //   embedIds(sequences)       Int32Array[] -> Float32Array [sequences, width], unit vectors
 //   embedTexts?(texts)        string[] -> the same, with the peer's own tokeniser and batching

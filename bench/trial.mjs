@@ -14,8 +14,9 @@ const work = batchesOf(testCase, { onnxFolder, sentencesFile });
 
 const started = performance.now();
 const { open } = await import(`./peers/${peer.folder}/adapter.mjs`);
-const model = await open({ modelFolder, onnxFolder, threads, options: peer.options });
-const run = testCase.input.kind === 'texts' ? model.embedTexts : model.embedIds;
+const { kind } = testCase.input;
+const model = await open({ modelFolder, onnxFolder, threads, kind, options: peer.options });
+const run = kind === 'texts' ? model.embedTexts : model.embedIds;
 
 const opened = performance.now();
 await run.call(model, work.probe);
@@ -43,6 +44,7 @@ await model.close();
 process.send({
   medianMs: median(times),
   passes: times.length,
+  cpuMs: (cpu.user + cpu.system) / 1000 / times.length,
   cores: (cpu.user + cpu.system) / 1000 / timedMs,
   openMs: opened - started,
   firstVectorMs,
