@@ -79,7 +79,7 @@ export function importViolations(base) {
       if (name !== 'native.ts' && ADDON.test(text)) {
         problems.push(`lib/${name}: only lib/native.ts may load the addon`);
       }
-      for (const [, path] of text.matchAll(/(?:from|import|require\()\s*['"](\.[^'"]+)['"]/g)) {
+      for (const [, path] of valueImports(text)) {
         const target = relative(lib, join(dirname(file), path));
         const broken = LIB_LAYERS.some(
           ({ files, mayNot }) => files.test(name) && mayNot.test(target),
@@ -89,6 +89,12 @@ export function importViolations(base) {
       }
       return problems;
     });
+}
+
+/** Paths of the project's own modules that are needed at run time; a type is no dependency. */
+function valueImports(text) {
+  const values = text.replaceAll(/^(import|export) type\b[^;]*;/gm, '');
+  return values.matchAll(/(?:from|import|require\()\s*['"](\.[^'"]+)['"]/g);
 }
 
 /** @param {string} base @returns {string[]} */

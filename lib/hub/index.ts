@@ -11,8 +11,8 @@ import { MultiheadError } from '../errors';
 import { ModelCache } from './cache';
 import { HubClient, isCommitHash } from './client';
 import { fileError, HubUnavailableError, type Sleep, sleep, throwIfAborted } from './failures';
-import { type DownloadProgress, fetchSnapshot } from './snapshot';
 import { accessToken, cacheFolder, endpoint, expandHome, isOffline } from './settings';
+import { type DownloadProgress, fetchSnapshot } from './snapshot';
 
 export type { DownloadProgress };
 

@@ -2,8 +2,8 @@
  * A plan run the slow, obvious way: one loop a formula, no packing, no fusion; the independent reference
  * for plans that Python's libraries have no model for.
  *
- * `round` is the arithmetic: identity computes in f64, `Math.fround` rounds every result to f32, which
- * measures what a naive f32 computation loses. Formulas follow native/ops/ops.h and the papers named there.
+ * It runs in f64, or in f32 (every result rounded) to measure what a naive f32 computation loses.
+ * Formulas follow native/ops/ops.h and the papers named there.
  */
 
 import type {
@@ -17,6 +17,7 @@ import type {
   WeightRef,
 } from '../../lib/plan';
 import { at } from './comparator';
+import { Random } from './random';
 
 export interface Matrix {
   readonly rows: number;
@@ -32,8 +33,42 @@ export interface NaiveBatch {
   readonly poolWeights?: Float32Array;
 }
 
-export type Round = (x: number) => number;
-export const exact: Round = (x) => x;
+/** How every result is rounded, and in which order sums are taken. */
+export interface Arithmetic {
+  round(x: number): number;
+  /** The indices 0 .. count - 1, in the order in which they are summed. */
+  order(count: number): readonly number[];
+}
+
+export const exact: Arithmetic = { round: (x) => x, order: forwards() };
+
+/**
+ * f32 in several orders of summation: all are equally naive, and where a result has few values, or a long
+ * chain of blocks amplifies the first rounding errors, one order alone can be close to f64 by luck.
+ */
+export const naiveF32: readonly Arithmetic[] = [
+  { round: Math.fround, order: forwards() },
+  { round: Math.fround, order: shuffled(1) },
+  { round: Math.fround, order: shuffled(2) },
+  { round: Math.fround, order: shuffled(3) },
+];
+
+function forwards(): Arithmetic['order'] {
+  return remembered((count) => Array.from({ length: count }, (_, i) => i));
+}
+
+function shuffled(seed: number): Arithmetic['order'] {
+  return remembered((count) => new Random(seed).permutation(count));
+}
+
+function remembered(order: Arithmetic['order']): Arithmetic['order'] {
+  const known = new Map<number, readonly number[]>();
+  return (count) => {
+    const result = known.get(count) ?? order(count);
+    known.set(count, result);
+    return result;
+  };
+}
 
 export function matrix(
   rows: number,
@@ -54,9 +89,9 @@ export function runNaive(
   plan: Plan,
   weights: ReadonlyMap<string, Matrix>,
   batch: NaiveBatch,
-  round: Round,
+  arithmetic: Arithmetic,
 ): Matrix[] {
-  const run = new NaiveRun(weights, batch, round);
+  const run = new NaiveRun(weights, batch, arithmetic);
   let stream: Matrix = { rows: 0, columns: 0, data: new Float64Array() };
   return plan.blocks.map((block) => {
     stream = run.block(block, stream);
@@ -68,8 +103,12 @@ class NaiveRun {
   constructor(
     readonly weights: ReadonlyMap<string, Matrix>,
     readonly batch: NaiveBatch,
-    readonly round: Round,
+    readonly arithmetic: Arithmetic,
   ) {}
+
+  get round(): (x: number) => number {
+    return this.arithmetic.round;
+  }
 
   block(block: Block, x: Matrix): Matrix {
     switch (block.block) {
@@ -127,8 +166,7 @@ class NaiveRun {
     const w = this.view(weight);
     const b = bias && this.view(bias);
     return matrix(x.rows, w.rows, (i, n) => {
-      let total = 0;
-      for (let k = 0; k < x.columns; k++) total = round(total + round(get(x, i, k) * get(w, n, k)));
+      const total = this.total(x.columns, (k) => round(get(x, i, k) * get(w, n, k)));
       return b ? round(total + get(b, n, 0)) : total;
     });
   }
@@ -168,8 +206,9 @@ class NaiveRun {
 
   /** The sum of value(0) .. value(count - 1), rounded at each step. */
   total(count: number, value: (i: number) => number): number {
+    const { round, order } = this.arithmetic;
     let total = 0;
-    for (let i = 0; i < count; i++) total = this.round(total + value(i));
+    for (const i of order(count)) total = round(total + value(i));
     return total;
   }
 

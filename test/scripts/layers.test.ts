@@ -49,6 +49,12 @@ test.each([
   expect(await imports({ [`lib/${file}`]: line })).toHaveLength(1);
 });
 
+test('a type is no dependency', async () => {
+  const text =
+    "import type {\n  NativeWeights,\n} from '../native';\nexport type * from '../native';\n";
+  expect(await imports({ 'lib/models/bert.ts': text })).toEqual([]);
+});
+
 test('lib/native.ts may load the addon', async () => {
   expect(await imports({ 'lib/native.ts': "require('node-gyp-build').path('.')" })).toEqual([]);
 });

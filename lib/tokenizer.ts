@@ -1,0 +1,183 @@
+/**
+ * Texts to token ids, by the model's own tokenizer.json.
+ *
+ * The only file that knows the tokenizer library. Padding and truncation that tokenizer.json asks for
+ * are turned off: nothing is padded, and truncation is per call, keeping the special tokens as Python does.
+ */
+
+import { join } from 'node:path';
+import type { Encoding, Tokenizer as LibraryTokenizer } from '@anush008/tokenizers';
+import { invalid, isObject } from './check';
+import { MultiheadError } from './errors';
+import { Config, isFile } from './json';
+
+/** One text's tokens, special ones included. */
+export interface TokenSequence {
+  readonly ids: Int32Array;
+  /** Tokens before truncation. */
+  readonly fullLength: number;
+}
+
+export interface TokenizerOptions {
+  /** Lower-case texts before anything else, unless tokenizer.json does. Default false. */
+  readonly lowerCase?: boolean;
+}
+
+export class Tokenizer {
+  readonly #library: LibraryTokenizer;
+  readonly #frame: Frame;
+  readonly #keeps: 'begin' | 'end';
+  /** Where tokenizer_config.json says so: the longest sequence. */
+  readonly maxLength: number | undefined;
+
+  private constructor(
+    library: LibraryTokenizer,
+    frame: Frame,
+    keeps: 'begin' | 'end',
+    maxLength: number | undefined,
+  ) {
+    this.#library = library;
+    this.#frame = frame;
+    this.#keeps = keeps;
+    this.maxLength = maxLength;
+  }
+
+  /** @throws MultiheadError FILE_ERROR where there is no tokenizer.json, INVALID_ARGUMENT where it is malformed. */
+  static async load(folder: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
+    const path = join(folder, 'tokenizer.json');
+    if (!(await isFile(path))) {
+      const expected = 'the fast tokenizer that transformers saves beside a model';
+      throw new MultiheadError('FILE_ERROR', { where: path, got: 'no such file', expected });
+    }
+    const { values } = await Config.read(folder, 'tokenizer.json');
+    const library = create(path, {
+      ...values,
+      padding: null,
+      truncation: null,
+      normalizer: options.lowerCase ? lowerCasing(values['normalizer']) : values['normalizer'],
+    });
+    const config = await Config.readIfPresent(folder, 'tokenizer_config.json');
+    const side = config.literal('truncation_side', ['left', 'right'], 'right');
+    const limit = config.get('model_max_length');
+    // Python writes 1e30 for "no limit".
+    const maxLength = Number.isInteger(limit) && (limit as number) < 2 ** 31 ? limit : undefined;
+    const frame = await probeFrame(library);
+    return new Tokenizer(
+      library,
+      frame,
+      side === 'right' ? 'begin' : 'end',
+      maxLength as number | undefined,
+    );
+  }
+
+  /** Special tokens around every text: no sequence is shorter. */
+  get specialTokens(): number {
+    return this.#frame.before + this.#frame.after;
+  }
+
+  get specialTokensAfter(): number {
+    return this.#frame.after;
+  }
+
+  /**
+   * Tokenizes off the event loop.
+   *
+   * @param maxLength tokens to keep of each text, special ones included; at least `specialTokens`
+   * @param where names a text by its index, for messages
+   * @throws MultiheadError INVALID_ARGUMENT for a lone surrogate, which Python's tokenizer refuses too
+   */
+  async encode(
+    texts: readonly string[],
+    maxLength: number,
+    where: (index: number) => string,
+  ): Promise<TokenSequence[]> {
+    texts.forEach((text, i) => {
+      checkText(where(i), text);
+    });
+    const encodings = await encodeBatch(this.#library, texts);
+    return encodings.map((encoding) => this.#truncate(encoding, maxLength));
+  }
+
+  #truncate(encoding: Encoding, maxLength: number): TokenSequence {
+    const ids = encoding.getIds();
+    if (ids.length <= maxLength) return { ids: Int32Array.from(ids), fullLength: ids.length };
+    const { before, after } = this.#frame;
+    const content = ids.slice(before, ids.length - after);
+    const room = maxLength - before - after;
+    const kept =
+      this.#keeps === 'begin' ? content.slice(0, room) : content.slice(content.length - room);
+    const framed = [...ids.slice(0, before), ...kept, ...ids.slice(ids.length - after)];
+    return { ids: Int32Array.from(framed), fullLength: ids.length };
+  }
+}
+
+/** How many special tokens stand before and after the text's own. */
+interface Frame {
+  readonly before: number;
+  readonly after: number;
+}
+
+async function probeFrame(library: LibraryTokenizer): Promise<Frame> {
+  const framed = (await library.encode('a', null, { addSpecialTokens: true })).getIds();
+  const plain = (await library.encode('a', null, { addSpecialTokens: false })).getIds();
+  for (let before = 0; before + plain.length <= framed.length; before += 1) {
+    if (plain.every((id, i) => framed[before + i] === id)) {
+      return { before, after: framed.length - before - plain.length };
+    }
+  }
+  throw new MultiheadError('UNSUPPORTED', {
+    where: 'tokenizer.json: post_processor',
+    got: 'one that changes the tokens of a text',
+    expected: 'special tokens before and after a text only',
+  });
+}
+
+function create(path: string, json: Record<string, unknown>): LibraryTokenizer {
+  const library = require('@anush008/tokenizers') as typeof import('@anush008/tokenizers');
+  try {
+    return library.Tokenizer.fromString(JSON.stringify(json));
+  } catch (cause) {
+    throw new MultiheadError(
+      'INVALID_ARGUMENT',
+      { where: path, got: (cause as Error).message, expected: 'a tokenizer.json' },
+      { cause },
+    );
+  }
+}
+
+/** The normalizer with lower-casing before it, as sentence-transformers puts it there. */
+function lowerCasing(normalizer: unknown): unknown {
+  if (normalizer === null || normalizer === undefined) return { type: 'Lowercase' };
+  if (lowersCase(normalizer)) return normalizer;
+  const { type, normalizers } = normalizer as { type?: string; normalizers?: unknown[] };
+  const rest = type === 'Sequence' && Array.isArray(normalizers) ? normalizers : [normalizer];
+  return { type: 'Sequence', normalizers: [{ type: 'Lowercase' }, ...rest] };
+}
+
+function lowersCase(normalizer: unknown): boolean {
+  if (!isObject(normalizer)) return false;
+  const { type, lowercase, normalizers } = normalizer;
+  if (type === 'Sequence' && Array.isArray(normalizers)) return normalizers.some(lowersCase);
+  return type === 'Lowercase' || (type === 'BertNormalizer' && lowercase === true);
+}
+
+function checkText(where: string, text: string): void {
+  if (text.isWellFormed()) return;
+  throw invalid(
+    where,
+    'a lone surrogate',
+    'well-formed text (String.prototype.toWellFormed repairs it)',
+  );
+}
+
+async function encodeBatch(
+  library: LibraryTokenizer,
+  texts: readonly string[],
+): Promise<Encoding[]> {
+  try {
+    return await library.encodeBatch([...texts], { addSpecialTokens: true });
+  } catch (cause) {
+    const got = (cause as Error).message;
+    throw new MultiheadError('INTERNAL', { where: 'tokenizer', got }, { cause });
+  }
+}
