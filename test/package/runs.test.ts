@@ -89,7 +89,8 @@ describe('without a binary for the platform', () => {
   let bare: string;
   beforeAll(() => {
     bare = emptyFolder();
-    cpSync(folder, bare, { recursive: true });
+    // Verbatim, or the copied command would be a link to the original.
+    cpSync(folder, bare, { recursive: true, verbatimSymlinks: true });
     rmSync(join(bare, 'node_modules', 'multihead', 'prebuilds'), { recursive: true });
   });
 
