@@ -56,6 +56,11 @@ export interface NativeBatch {
   readonly types?: Int32Array;
   /** [weighted pool parts, T]; needed when a requested block lies after a weighted pool. */
   readonly poolWeights?: Float32Array;
+  /** [R] ascending rows of the tokens, for the plan's select block; absent: all. */
+  readonly selected?: Int32Array;
+  /** [Tm, memoryWidth] and [B + 1]: what attentions with keys from the memory read, packed like the tokens. */
+  readonly memory?: Float32Array;
+  readonly memoryOffsets?: Int32Array;
 }
 
 export interface NativeJob {
@@ -65,8 +70,78 @@ export interface NativeJob {
   cancel(): void;
 }
 
+/** How the next token of each sequence is chosen from its logits; arrays have one entry a sequence. */
+export interface NativeSampling {
+  /** 0: the most likely token (the lowest id of several). */
+  readonly temperature: Float32Array;
+  /** Only so many of the most likely tokens; 0: all. */
+  readonly topK: Int32Array;
+  /** Only the most likely tokens whose probabilities together reach this; 1: all. After topK, as in Python. */
+  readonly topP: Float32Array;
+  /** In [0, 1): which token is drawn. */
+  readonly uniform: Float64Array;
+}
+
+export interface NativeDecodeInput {
+  /** [T] the new tokens of each sequence, at least one each: a prompt, or the token chosen last. */
+  readonly tokens: Int32Array;
+  /** [B + 1] */
+  readonly offsets: Int32Array;
+  /** [B] distinct ids of open sequences of the cache. */
+  readonly sequences: Int32Array;
+  /** With the first tokens of sequences whose plan reads a memory: [Tm, memoryWidth] and [B + 1]; kept in the cache. */
+  readonly memory?: Float32Array;
+  readonly memoryOffsets?: Int32Array;
+  /** Either draws one token a sequence, or lists its `top` most likely ones. */
+  readonly sampling?: NativeSampling;
+  readonly top?: number;
+}
+
+/** [B, 1] or [B, top], most likely first; logarithms of probabilities (of the whole softmax, at temperature 1). */
+export interface NativeChoice {
+  readonly tokens: Int32Array;
+  readonly logProbabilities: Float32Array;
+}
+
+export interface NativeDecodeJob {
+  readonly done: Promise<NativeChoice>;
+  cancel(): void;
+}
+
+export interface NativeCacheInfo {
+  /** Tokens of one page; a sequence holds whole pages. */
+  readonly pageTokens: number;
+  readonly pages: number;
+  readonly freePages: number;
+  /** Native memory, memories of encoders included. */
+  readonly bytes: number;
+}
+
+/**
+ * Keys and values of the sequences that are being decoded. One decode at a time; while one runs, every call but
+ * `info` throws INVALID_ARGUMENT. After a decode that failed or was cancelled, its sequences are as before it.
+ */
+export interface NativeCache {
+  readonly info: NativeCacheInfo;
+  /** Ids of `count` new, empty sequences. */
+  open(count: number): Int32Array;
+  /** For each id a new sequence with the same content; full pages are shared until one is written to. */
+  fork(sequences: Int32Array): Int32Array;
+  /** Their pages are free again. */
+  close(sequences: Int32Array): void;
+  /** Appends tokens and chooses the next ones. OUT_OF_MEMORY when no page is free; then nothing has changed. */
+  decode(input: NativeDecodeInput): NativeDecodeJob;
+  /** Frees the memory once a running decode has ended. May be repeated. */
+  dispose(): void;
+}
+
 export interface NativeModel {
   readonly info: NativeModelInfo;
+  /**
+   * A cache of `pages` pages for a plan whose every attention over the stream is causal and that ends in rows of
+   * logits: select, then norm and project blocks. Throws UNSUPPORTED for another plan, OUT_OF_MEMORY.
+   */
+  createCache(pages: number): NativeCache;
   /**
    * Starts one forward of `batch` on the thread pool. `outputs`: block indices, ascending; blocks after
    * the last one do not run. A malformed argument throws here; later failures reject `done`.

@@ -1,13 +1,27 @@
 /** What a model family supplies: a config becomes a plan, and the checkpoint's leftovers are judged. */
 
 import type { Config } from '../json';
-import type { Plan } from '../plan';
+import type { Block, Plan } from '../plan';
 import { weightInvalid } from '../weights/table';
+
+/** What follows the last hidden states, for each task that the checkpoint has the weights of. */
+export interface Heads {
+  /** Token rows to logits over the vocabulary: masked or causal language model, or the decoder's output. */
+  readonly language?: readonly Block[];
+  /** Rows of one token (cls, or the last) to logits over labels. */
+  readonly sequence?: readonly Block[];
+  /** Token rows to logits over labels. */
+  readonly token?: readonly Block[];
+}
 
 /** A model of a family, as its config and tensor names describe it. */
 export interface FamilyModel {
-  /** Up to the last hidden states; pooling and heads come after it. */
+  readonly architecture: 'encoder' | 'decoder' | 'encoder-decoder';
+  /** The encoder's, or a decoder's without an encoder; up to the last hidden states. */
   readonly plan: Plan;
+  /** Of an encoder-decoder, up to its last hidden states; its memory is what `plan` yields. */
+  readonly decoder?: Plan;
+  readonly heads: Heads;
   /** The longest sequence that the positions allow, in tokens. */
   readonly maxLength: number;
   /** Tensors that such checkpoints carry and this plan does not need. */
