@@ -71,24 +71,33 @@ Real activate(ops::Activation activation, Real x) {
   return 0;
 }
 
+// Norms the `count` values from `first` on.
 template <typename Real>
-void apply_norm(const ops::Norm& norm, Row<Real>& row) {
+void norm_part(const ops::Norm& norm, Row<Real>& row, size_t first, size_t count) {
   if (norm.kind == ops::NormKind::kNone) return;
-  const Real n = static_cast<Real>(row.size());
+  const Real n = static_cast<Real>(count);
   Real mean = 0, squares = 0;
   if (norm.kind == ops::NormKind::kLayer) {
-    for (Real x : row) mean += x / n;
+    for (size_t i = 0; i < count; ++i) mean += row[first + i] / n;
   }
-  for (Real x : row) squares += (x - mean) * (x - mean);
+  for (size_t i = 0; i < count; ++i) {
+    squares += (row[first + i] - mean) * (row[first + i] - mean);
+  }
   Real divisor = std::sqrt(squares / n + static_cast<Real>(norm.epsilon));
   if (norm.kind == ops::NormKind::kL2) {
     divisor = std::max(std::sqrt(squares), static_cast<Real>(norm.epsilon));
   }
-  for (size_t i = 0; i < row.size(); ++i) {
-    row[i] = (row[i] - mean) / divisor;
-    if (norm.gain != nullptr) row[i] *= norm.gain[i];
-    if (norm.bias != nullptr) row[i] += norm.bias[i];
+  for (size_t i = 0; i < count; ++i) {
+    Real& x = row[first + i];
+    x = (x - mean) / divisor;
+    if (norm.gain != nullptr) x *= norm.gain[i];
+    if (norm.bias != nullptr) x += norm.bias[i];
   }
+}
+
+template <typename Real>
+void apply_norm(const ops::Norm& norm, Row<Real>& row) {
+  norm_part(norm, row, 0, row.size());
 }
 
 template <typename Real>
@@ -124,8 +133,42 @@ void norm(Executor&, const ops::NormArgs& args) {
       row[i] = at<Real>(args.x, m, n);
       if (args.residual.data != nullptr) row[i] += at<Real>(args.residual, m, n);
     }
-    apply_norm(args.norm, row);
+    const size_t part = row.size() / static_cast<size_t>(args.groups);
+    for (size_t first = 0; first < row.size(); first += part) {
+      norm_part(args.norm, row, first, part);
+    }
     store_row(args.out, m, row);
+  }
+}
+
+void copy_row(const ConstMatrix& x, int64_t from, const Matrix& out, int64_t to) {
+  for (int64_t n = 0; n < x.columns; ++n) out.f32_row(to)[n] = x.f32_row(from)[n];
+}
+
+void gather(Executor&, const ops::GatherArgs& args) {
+  for (int64_t r = 0; r < args.out.rows; ++r) copy_row(args.x, args.rows[r], args.out, r);
+}
+
+void scatter(Executor&, const ops::ScatterArgs& args) {
+  for (int64_t m = 0; m < args.x.rows; ++m) copy_row(args.x, m, args.out, args.rows[m]);
+}
+
+template <typename Real>
+void rotary(Executor&, const ops::RotaryArgs& args) {
+  const int64_t pairs = args.angles.columns / 2;
+  for (int64_t t = 0; t < args.x.rows; ++t) {
+    for (int64_t head = 0; head < args.heads; ++head) {
+      float* x = args.x.f32_row(t) + head * args.head_dim;
+      for (int64_t i = 0; i < pairs; ++i) {
+        const bool halves = args.pairs == ops::RotaryPairs::kHalves;
+        float& first = x[halves ? i : 2 * i];
+        float& second = x[halves ? i + pairs : 2 * i + 1];
+        const Real a = first, b = second;
+        const Real cosine = at<Real>(args.angles, t, i), sine = at<Real>(args.angles, t, pairs + i);
+        first = static_cast<float>(a * cosine - b * sine);
+        second = static_cast<float>(b * cosine + a * sine);
+      }
+    }
   }
 }
 
@@ -142,16 +185,27 @@ void pack_linear(Executor&, const ops::PackLinearArgs& args) {
 int64_t linear_scratch_bytes(int64_t, int64_t, int64_t, int) { return 0; }
 
 template <typename Real>
+Real product(const ConstMatrix& x, int64_t m, const ops::PackedWeight& weight, int64_t n) {
+  const float* row = static_cast<const float*>(weight.data) + n * weight.k;
+  Real sum = 0;
+  for (int64_t k = 0; k < weight.k; ++k) sum += at<Real>(x, m, k) * row[k];
+  return sum;
+}
+
+template <typename Real>
 void linear(Executor&, const ops::LinearArgs& args) {
-  const float* weight = static_cast<const float*>(args.weight.data);
   for (int64_t m = 0; m < args.x.rows; ++m) {
     Row<Real> row(static_cast<size_t>(args.weight.n));
     for (int64_t n = 0; n < args.weight.n; ++n) {
-      Real sum = args.bias != nullptr ? args.bias[n] : 0;
-      for (int64_t k = 0; k < args.weight.k; ++k) {
-        sum += at<Real>(args.x, m, k) * weight[n * args.weight.k + k];
+      Real value = args.scale * product<Real>(args.x, m, args.weight, n);
+      if (args.bias != nullptr) value += args.bias[n];
+      if (args.gate.data == nullptr) {
+        value = activate<Real>(args.activation, value);
+      } else {
+        Real gate = product<Real>(args.x, m, args.gate, n);
+        if (args.gate_bias != nullptr) gate += args.gate_bias[n];
+        value *= activate<Real>(args.activation, gate);
       }
-      Real value = activate<Real>(args.activation, sum);
       if (args.residual.data != nullptr) value += at<Real>(args.residual, m, n);
       row[static_cast<size_t>(n)] = value;
     }
@@ -167,23 +221,43 @@ bool sees(const ops::AttentionArgs& args, int64_t query_position, int64_t key) {
   return args.window < 0 || std::abs(query_position - key) <= args.window;
 }
 
+int64_t row_of_key(const ops::AttentionArgs& args, int64_t b, int64_t key) {
+  const int32_t* blocks = args.key_blocks + args.key_block_offsets[b];
+  return blocks[key / ops::kKeyBlock] + key % ops::kKeyBlock;
+}
+
+// What the position of a key adds to its score.
+template <typename Real>
+Real position_score(const ops::AttentionArgs& args, int64_t head, int64_t distance) {
+  Real score = 0;
+  if (args.slopes != nullptr) score += args.slopes[head] * static_cast<Real>(distance);
+  if (args.relative_bias.data != nullptr) {
+    const int64_t most = args.relative_bias.columns / 2;
+    const int64_t column = most + std::max(-most, std::min(most, distance));
+    score += at<Real>(args.relative_bias, head, column);
+  }
+  return score;
+}
+
 template <typename Real>
 void attend(const ops::AttentionArgs& args, int64_t b, int64_t query, int64_t head) {
-  const int64_t key_begin = args.key_offsets[b], keys = args.key_offsets[b + 1] - key_begin;
   const int64_t queries = args.query_offsets[b + 1] - args.query_offsets[b];
   const int64_t row = args.query_offsets[b] + query;
-  const int64_t group = head / (args.heads / args.key_heads);
+  const int64_t position = args.key_counts[b] - queries + query;
+  const int64_t query_column = head * args.head_dim;
+  const int64_t key_column = head / (args.heads / args.key_heads) * args.head_dim;
   Row<Real> scores;
-  std::vector<int64_t> seen;
-  for (int64_t j = 0; j < keys; ++j) {
-    if (!sees(args, keys - queries + query, j)) continue;
+  std::vector<int64_t> seen;  // rows of keys
+  for (int64_t j = 0; j < args.key_counts[b]; ++j) {
+    if (!sees(args, position, j)) continue;
+    const int64_t key_row = row_of_key(args, b, j);
     Real score = 0;
     for (int64_t d = 0; d < args.head_dim; ++d) {
-      score += at<Real>(args.query, row, head * args.head_dim + d) *
-               at<Real>(args.key, key_begin + j, group * args.head_dim + d);
+      score +=
+          at<Real>(args.query, row, query_column + d) * at<Real>(args.key, key_row, key_column + d);
     }
-    scores.push_back(score * args.scale);
-    seen.push_back(j);
+    scores.push_back(score * args.scale + position_score<Real>(args, head, j - position));
+    seen.push_back(key_row);
   }
   Row<Real> result(static_cast<size_t>(args.head_dim));
   if (!seen.empty()) {
@@ -192,15 +266,13 @@ void attend(const ops::AttentionArgs& args, int64_t b, int64_t query, int64_t he
     for (Real& score : scores) total += score = std::exp(score - largest);
     for (size_t i = 0; i < seen.size(); ++i) {
       for (size_t d = 0; d < result.size(); ++d) {
-        result[d] += scores[i] / total *
-                     at<Real>(args.value, key_begin + seen[i],
-                              group * args.head_dim + static_cast<int64_t>(d));
+        result[d] +=
+            scores[i] / total * at<Real>(args.value, seen[i], key_column + static_cast<int64_t>(d));
       }
     }
   }
   for (size_t d = 0; d < result.size(); ++d) {
-    args.out.f32_row(row)[head * args.head_dim + static_cast<int64_t>(d)] =
-        static_cast<float>(result[d]);
+    args.out.f32_row(row)[query_column + static_cast<int64_t>(d)] = static_cast<float>(result[d]);
   }
 }
 
@@ -238,6 +310,9 @@ const ops::OpTable& table_of(const char* name) {
       name,
       embed<Real>,
       norm<Real>,
+      gather,
+      scatter,
+      rotary<Real>,
       packed_linear_bytes,
       pack_linear,
       linear_scratch_bytes,

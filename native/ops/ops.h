@@ -59,8 +59,8 @@ struct EmbedArgs {
 };
 
 // out[m] = norm(x[m] + residual[m]). With several groups a row is so many equal parts, each normed
-// on its own by the same gain and bias of N / groups values: a norm for each head (Henry et al. 2020,
-// arXiv:2010.04245).
+// on its own by the same gain and bias of N / groups values: a norm for each head (Henry et al.
+// 2020, arXiv:2010.04245).
 struct NormArgs {
   ConstMatrix x;         // [M, N]
   ConstMatrix residual;  // [M, N]; may be absent
@@ -83,19 +83,19 @@ struct ScatterArgs {
   Matrix out;                     // [any, N]; must not overlap x
 };
 
-// Rotary positions (Su et al. 2021, arXiv:2104.09864), in place: in each head the first R columns are
-// R / 2 pairs, and pair i of token t turns by the angle whose cosine and sine are angles[t, i] and
-// angles[t, R / 2 + i]:
+// Rotary positions (Su et al. 2021, arXiv:2104.09864), in place: in each head the first R columns
+// are R / 2 pairs, and pair i of token t turns by the angle whose cosine and sine are angles[t, i]
+// and angles[t, R / 2 + i]:
 //   (a, b) -> (a cos - b sin, b cos + a sin)
 // kHalves pairs column i with i + R / 2 (GPT-NeoX, Llama), kNeighbours 2i with 2i + 1 (the paper).
 enum class RotaryPairs : uint8_t { kHalves, kNeighbours };
 
 struct RotaryArgs {
-  ConstMatrix angles;    // [T, R] f32; R even, at most head_dim
+  ConstMatrix angles;  // [T, R] f32; R even, at most head_dim
   int64_t heads = 0;
   int64_t head_dim = 0;
   RotaryPairs pairs = RotaryPairs::kHalves;
-  Matrix x;              // [T, heads * head_dim]
+  Matrix x;  // [T, heads * head_dim]
 };
 
 // A weight matrix in the layout that this table's `linear` reads; made by `pack_linear`.
@@ -139,31 +139,33 @@ struct LinearArgs {
 //
 // Keys lie in blocks of kKeyBlock rows (the last one of a sequence may be shorter), and each block
 // may lie anywhere: self-attention and cross-attention pass consecutive rows, a cache passes its
-// pages. Key j of sequence b is row key_blocks[key_block_offsets[b] + j / kKeyBlock] + j % kKeyBlock
-// of `key` and of `value`. Where the blocks lie changes no bit.
+// pages. Key j of sequence b is row key_blocks[key_block_offsets[b] + j / kKeyBlock] + j %
+// kKeyBlock of `key` and of `value`. Where the blocks lie changes no bit.
 enum class Mask : uint8_t { kFull, kCausal };
 constexpr int64_t kKeyBlock = 64;
 constexpr int64_t kMaxHeadDim = 256;
 
 struct AttentionArgs {
-  ConstMatrix query;                           // [Tq, heads * head_dim]
-  ConstMatrix key;                             // [any, key_heads * head_dim]
-  ConstMatrix value;                           // [any, key_heads * head_dim]
-  const int32_t* query_offsets = nullptr;      // [B + 1]
-  const int32_t* key_counts = nullptr;         // [B], Sk of each sequence
-  const int32_t* key_block_offsets = nullptr;  // [B + 1], starts at 0, steps of ceil(Sk / kKeyBlock)
-  const int32_t* key_blocks = nullptr;         // [key_block_offsets[B]], first row of each block
-  int64_t sequences = 0;                       // B
+  ConstMatrix query;                       // [Tq, heads * head_dim]
+  ConstMatrix key;                         // [any, key_heads * head_dim]
+  ConstMatrix value;                       // [any, key_heads * head_dim]
+  const int32_t* query_offsets = nullptr;  // [B + 1]
+  const int32_t* key_counts = nullptr;     // [B], Sk of each sequence
+  const int32_t* key_block_offsets =
+      nullptr;                          // [B + 1], starts at 0, steps of ceil(Sk / kKeyBlock)
+  const int32_t* key_blocks = nullptr;  // [key_block_offsets[B]], first row of each block
+  int64_t sequences = 0;                // B
   int64_t heads = 0;
   int64_t key_heads = 0;  // divides heads
   int64_t head_dim = 0;   // 1 .. kMaxHeadDim
   float scale = 1;
   Mask mask = Mask::kFull;
-  int64_t window = -1;            // -1: no limit
-  const float* slopes = nullptr;  // [heads] (ALiBi: Press et al. 2021, arXiv:2108.12409); may be absent
-  ConstMatrix relative_bias;      // [heads, 2L + 1] f32 (Raffel et al. 2019, 2.1); may be absent
-  void* scratch = nullptr;        // attention_scratch_bytes(...) bytes, 64-byte aligned
-  Matrix out;                     // [Tq, heads * head_dim]; must not overlap query, key or value
+  int64_t window = -1;  // -1: no limit
+  const float* slopes =
+      nullptr;                // [heads] (ALiBi: Press et al. 2021, arXiv:2108.12409); may be absent
+  ConstMatrix relative_bias;  // [heads, 2L + 1] f32 (Raffel et al. 2019, 2.1); may be absent
+  void* scratch = nullptr;    // attention_scratch_bytes(...) bytes, 64-byte aligned
+  Matrix out;                 // [Tq, heads * head_dim]; must not overlap query, key or value
 };
 
 // kWeightedSum: out[b] = sum_t weights[t] * x[t] over the tokens t of sequence b (weights carry the

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <random>
 
 #include "compare.h"
 #include "kernel_cases.h"
@@ -23,23 +24,69 @@ int64_t AttentionCase::key_rows() const {
   return std::accumulate(keys.begin(), keys.end(), int64_t{0});
 }
 
+namespace {
+
+// The blocks of keys as AttentionArgs lists them, and the rows of the matrix that holds them.
+struct KeyLayout {
+  std::vector<int32_t> block_offsets;
+  std::vector<int32_t> blocks;
+  int64_t rows;
+
+  KeyLayout(const std::vector<int32_t>& counts, KeyPlaces places) : block_offsets{0}, rows(0) {
+    for (int32_t count : counts) {
+      for (int32_t key = 0; key < count; key += kBlock) {
+        blocks.push_back(static_cast<int32_t>(rows + key));
+      }
+      block_offsets.push_back(static_cast<int32_t>(blocks.size()));
+      rows += count;
+    }
+    if (places == KeyPlaces::kConsecutive) return;
+    std::vector<int32_t> pages(blocks.size() + 2);  // two of them stay unused
+    std::iota(pages.begin(), pages.end(), 0);
+    std::shuffle(pages.begin(), pages.end(), std::mt19937(7));
+    for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = pages[i] * kBlock;
+    rows = static_cast<int64_t>(pages.size()) * kBlock;
+  }
+
+  // Puts the packed rows of `values` where the blocks lie.
+  void place(const std::vector<int32_t>& counts, const std::vector<float>& values, int64_t columns,
+             GuardedRows& matrix) const {
+    const float* from = values.data();
+    for (size_t b = 0; b < counts.size(); ++b) {
+      for (int32_t key = 0; key < counts[b]; ++key, from += columns) {
+        const int32_t block = blocks[static_cast<size_t>(block_offsets[b] + key / kBlock)];
+        std::copy_n(from, columns, matrix.data() + (block + key % kBlock) * matrix.stride());
+      }
+    }
+  }
+
+ private:
+  static constexpr int32_t kBlock = static_cast<int32_t>(ops::kKeyBlock);
+};
+
+}  // namespace
+
 KernelOutput AttentionCase::run(const ops::OpTable& table, ops::Executor& executor) const {
   const int64_t query_columns = heads * head_dim, key_columns = key_heads * head_dim;
-  const auto query_offsets = offsets_of(queries), key_offsets = offsets_of(keys);
+  const auto query_offsets = offsets_of(queries);
+  const KeyLayout layout(keys, places);
   GuardedRows q(query_rows(), query_columns, query_columns + 7);
-  GuardedRows k(key_rows(), key_columns, key_columns + 3), v(key_rows(), key_columns, key_columns);
+  GuardedRows k(layout.rows, key_columns, key_columns + 3),
+      v(layout.rows, key_columns, key_columns);
   GuardedRows out(query_rows(), query_columns, query_columns + 1);
   q.fill(query);
-  k.fill(key);
-  v.fill(value);
+  layout.place(keys, key, key_columns, k);
+  layout.place(keys, value, key_columns, v);
   AlignedBytes scratch(table.attention_scratch_bytes(head_dim, executor.workers()));
 
   ops::AttentionArgs args;
   args.query = {q.data(), DType::kF32, query_rows(), query_columns, q.stride()};
-  args.key = {k.data(), DType::kF32, key_rows(), key_columns, k.stride()};
-  args.value = {v.data(), DType::kF32, key_rows(), key_columns, v.stride()};
+  args.key = {k.data(), DType::kF32, layout.rows, key_columns, k.stride()};
+  args.value = {v.data(), DType::kF32, layout.rows, key_columns, v.stride()};
   args.query_offsets = query_offsets.data();
-  args.key_offsets = key_offsets.data();
+  args.key_counts = keys.data();
+  args.key_block_offsets = layout.block_offsets.data();
+  args.key_blocks = layout.blocks.data();
   args.sequences = static_cast<int64_t>(queries.size());
   args.heads = heads;
   args.key_heads = key_heads;
@@ -47,6 +94,11 @@ KernelOutput AttentionCase::run(const ops::OpTable& table, ops::Executor& execut
   args.scale = scale != 0 ? scale : 1.0f / std::sqrt(static_cast<float>(head_dim));
   args.mask = mask;
   args.window = window;
+  if (!slopes.empty()) args.slopes = slopes.data();
+  if (!relative_bias.empty()) {
+    args.relative_bias =
+        view(relative_bias, heads, static_cast<int64_t>(relative_bias.size()) / heads);
+  }
   args.scratch = scratch.data();
   args.out = {out.data(), DType::kF32, query_rows(), query_columns, out.stride()};
   table.attention(executor, args);

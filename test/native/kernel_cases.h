@@ -53,8 +53,10 @@ struct Packed {
   ops::PackedWeight weight;
 };
 
-// Runs attention on [T, 3, H, D]-like slices: the queries, keys and values are views of one matrix
-// when `fused`, as the engine passes them.
+// Where an attention's keys and values lie: one row after the other, or as in a cache, in blocks of
+// kKeyBlock rows in a seeded order; the rows of the cache that hold no key are NaN.
+enum class KeyPlaces { kConsecutive, kShuffledBlocks };
+
 struct AttentionCase {
   std::vector<int32_t> queries;  // per sequence
   std::vector<int32_t> keys;     // per sequence
@@ -63,8 +65,11 @@ struct AttentionCase {
   int64_t head_dim = 32;
   ops::Mask mask = ops::Mask::kFull;
   int64_t window = -1;
-  float scale = 0;                       // 0: 1 / sqrt(head_dim)
-  std::vector<float> query, key, value;  // filled from the seed where empty
+  float scale = 0;                   // 0: 1 / sqrt(head_dim)
+  std::vector<float> slopes;         // [heads], or none
+  std::vector<float> relative_bias;  // [heads, 2L + 1], or none
+  KeyPlaces places = KeyPlaces::kConsecutive;
+  std::vector<float> query, key, value;  // packed rows; filled from the seed where empty
   void fill(uint64_t seed, float magnitude);
   int64_t query_rows() const;
   int64_t key_rows() const;

@@ -42,6 +42,9 @@ Comparison judge(const Expected& expected, const ops::OpTable& table) {
 
 void no_embed(ops::Executor&, const ops::EmbedArgs&) {}
 void no_norm(ops::Executor&, const ops::NormArgs&) {}
+void no_gather(ops::Executor&, const ops::GatherArgs&) {}
+void no_scatter(ops::Executor&, const ops::ScatterArgs&) {}
+void no_rotary(ops::Executor&, const ops::RotaryArgs&) {}
 void no_linear(ops::Executor&, const ops::LinearArgs&) {}
 void no_attention(ops::Executor&, const ops::AttentionArgs&) {}
 void no_pool(ops::Executor&, const ops::PoolArgs&) {}
@@ -72,11 +75,19 @@ TEST(every_table_agrees_with_the_oracle_on_every_case) {
 
 TEST(a_table_that_does_nothing_fails_every_case) {
   const ops::OpTable& real = reference_table();
-  const ops::OpTable nothing = {"nothing",        no_embed,
-                                no_norm,          real.packed_linear_bytes,
-                                real.pack_linear, real.linear_scratch_bytes,
-                                no_linear,        real.attention_scratch_bytes,
-                                no_attention,     no_pool};
+  const ops::OpTable nothing = {"nothing",
+                                no_embed,
+                                no_norm,
+                                no_gather,
+                                no_scatter,
+                                no_rotary,
+                                real.packed_linear_bytes,
+                                real.pack_linear,
+                                real.linear_scratch_bytes,
+                                no_linear,
+                                real.attention_scratch_bytes,
+                                no_attention,
+                                no_pool};
   for (const Expected& expected : expected_cases()) {
     if (expected.reference.empty()) continue;
     CHECK_MESSAGE(!judge(expected, nothing).problem.empty(),

@@ -14,8 +14,7 @@
 namespace multihead::cpu {
 namespace {
 
-// 64 x 48 scores are 12 KiB: with the panels they stay in L1.
-constexpr int64_t kKeyBlock = 64;
+using ops::kKeyBlock;
 constexpr float kMinusInfinity = -__builtin_inff();
 
 // One worker's memory. The cursor remembers the sequence of the worker's last task: tasks are
@@ -62,11 +61,11 @@ inline int64_t query_panels(const ops::AttentionArgs& args, int64_t sequence) {
 // A panel of queries of one sequence and head, and the keys it may see.
 struct AttentionTask {
   int64_t head;
-  int64_t query_row;  // of the first query in [Tq]
-  int64_t queries;    // 1 .. kPanel
-  int64_t key_row;    // of the sequence's first key in [Tk]
-  int64_t keys;       // of the sequence
-  int64_t position;   // of the first query among the keys
+  int64_t query_row;          // of the first query in [Tq]
+  int64_t queries;            // 1 .. kPanel
+  const int32_t* key_blocks;  // first rows of the sequence's blocks of keys
+  int64_t keys;               // of the sequence
+  int64_t position;           // of the first query among the keys
 };
 
 inline AttentionTask find_task(const ops::AttentionArgs& args, int64_t index,
@@ -83,8 +82,8 @@ inline AttentionTask find_task(const ops::AttentionArgs& args, int64_t index,
   task.head = index % args.heads;
   task.query_row = args.query_offsets[b] + first;
   task.queries = all_queries - first < kPanel ? all_queries - first : kPanel;
-  task.key_row = args.key_offsets[b];
-  task.keys = args.key_offsets[b + 1] - args.key_offsets[b];
+  task.key_blocks = args.key_blocks + args.key_block_offsets[b];
+  task.keys = args.key_counts[b];
   task.position = task.keys - all_queries + first;
   return task;
 }
@@ -212,8 +211,7 @@ inline void attend(const ops::AttentionArgs& args, const AttentionTask& task,
     scratch.total[q] = 0;
   }
   const int64_t group = task.head / (args.heads / args.key_heads);
-  const float* keys = args.key.f32_row(task.key_row) + group * args.head_dim;
-  const float* values = args.value.f32_row(task.key_row) + group * args.head_dim;
+  const int64_t column = group * args.head_dim;
 
   // All that any query of the panel sees, and what each of them sees: outside the latter, mask.
   const KeyRange first = visible_keys(args, task.keys, task.position);
@@ -221,13 +219,14 @@ inline void attend(const ops::AttentionArgs& args, const AttentionTask& task,
   for (int64_t j = first.begin / kKeyBlock * kKeyBlock; j < last.end; j += kKeyBlock) {
     const KeyRange block{j, j + kKeyBlock < task.keys ? j + kKeyBlock : task.keys};
     const int64_t count = block.end - block.begin;
-    score_keys<kVecs>(args, keys + j * args.key.stride, count, scratch);
+    const int64_t row = task.key_blocks[j / kKeyBlock];
+    score_keys<kVecs>(args, args.key.f32_row(row) + column, count, scratch);
     if (block.begin < last.begin || block.end > first.end) {
       mask_scores(args, task, block, scratch);
     }
     Vec factor[kVecs];
     for (int v = 0; v < kVecs; ++v) factor[v] = soften(scratch, count, v * kLanes);
-    add_values<kVecs>(args, values + j * args.value.stride, count, factor, scratch);
+    add_values<kVecs>(args, args.value.f32_row(row) + column, count, factor, scratch);
   }
   write_out(args, task, scratch);
 }

@@ -78,7 +78,7 @@ inline void norm_row(const float* x, int64_t n, const ops::Norm& norm, float* ou
 
 inline void norm_op(ops::Executor& executor, const ops::NormArgs& args) {
   // Blocks of about 16 KiB: long enough to pay for the hand-out, short enough to balance.
-  const int64_t n = args.x.columns;
+  const int64_t n = args.x.columns, part = n / args.groups;
   const int64_t block = n >= 4096 ? 1 : 4096 / (n > 0 ? n : 1);
   parallel_blocks(executor, args.x.rows, block, [&](int64_t first, int64_t last) {
     for (int64_t m = first; m < last; ++m) {
@@ -92,7 +92,7 @@ inline void norm_op(ops::Executor& executor, const ops::NormArgs& args) {
         });
         x = out;
       }
-      norm_row(x, n, args.norm, out);
+      for (int64_t i = 0; i < n; i += part) norm_row(x + i, part, args.norm, out + i);
     }
   });
 }

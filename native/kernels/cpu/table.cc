@@ -4,6 +4,8 @@
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/norm.h"
 #include "kernels/cpu/pool.h"
+#include "kernels/cpu/rotary.h"
+#include "kernels/cpu/rows.h"
 #include "ops/ops.h"
 
 #define MULTIHEAD_JOIN_(a, b) a##b
@@ -19,6 +21,9 @@ const ops::OpTable MULTIHEAD_JOIN(kOpTable_, MULTIHEAD_ISA) = {
     MULTIHEAD_TEXT(MULTIHEAD_ISA),
     embed_op,
     norm_op,
+    gather_op,
+    scatter_op,
+    rotary_op,
     packed_linear_bytes_op,
     pack_linear_op,
     linear_scratch_bytes_op,
