@@ -8,8 +8,10 @@ import { weightInvalid } from '../weights/table';
 export interface Heads {
   /** Token rows to logits over the vocabulary: masked or causal language model, or the decoder's output. */
   readonly language?: readonly Block[];
-  /** Rows of one token (cls, or the last) to logits over labels. */
+  /** One row a sequence, made by `pooling`, to logits over labels. */
   readonly sequence?: readonly Block[];
+  /** How a sequence becomes the row that `sequence` reads; only beside it. */
+  readonly pooling?: 'cls' | 'lasttoken' | 'mean';
   /** Token rows to logits over labels. */
   readonly token?: readonly Block[];
 }
