@@ -17,7 +17,8 @@ import {
   optional,
 } from './check';
 import type { Activation, Block, LinearSpec, NormSpec, Plan, PoolBlock } from './plan';
-import { checkPlan, MOST_COLUMNS, type Stream, streamAfter } from './plan-check';
+import { checkPlan, type Stream, streamAfter } from './plan-check';
+import { MOST_COLUMNS } from './plan-check-specs';
 
 /** Where a block stands. */
 export interface Place {

@@ -11,48 +11,42 @@ import {
   checkInteger,
   checkLiteral,
   checkObject,
-  checkString,
   describe,
   invalid,
   isObject,
   optional,
 } from './check';
 import type {
-  Activation,
-  AttentionBlock,
   Block,
   EmbedBlock,
   FeedForwardBlock,
-  LinearSpec,
   NormBlock,
-  NormSpec,
   Plan,
   PoolBlock,
   Positions,
   ProjectBlock,
-  WeightRef,
+  SelectBlock,
 } from './plan';
+import { checkAttention } from './plan-check-attention';
+import {
+  checkActivation,
+  checkLinear,
+  checkNormSpec,
+  checkNorms,
+  checkRef,
+  defined,
+  MOST_COLUMNS,
+  MOST_ROWS,
+  NORMS,
+} from './plan-check-specs';
 
-/** Limits of the native engine. */
-export const MOST_COLUMNS = 2 ** 24;
-const MOST_ROWS = 2 ** 31 - 1;
 const MOST_SINUSOIDAL_POSITIONS = 2 ** 20;
 const MOST_BLOCKS = 4096;
 const MOST_PARTS = 64;
-const MOST_HEAD_COLUMNS = 256;
-
-const ACTIVATIONS: readonly Activation[] = [
-  'identity',
-  'relu',
-  'gelu',
-  'gelu_tanh',
-  'silu',
-  'tanh',
-];
 
 /** What the stream is before and after each block. */
 export interface Stream {
-  readonly rows: 'tokens' | 'sequences';
+  readonly rows: 'tokens' | 'selected' | 'sequences';
   readonly columns: number;
 }
 
@@ -63,6 +57,7 @@ const CHECKS: { readonly [K in Block['block']]: (where: string, value: unknown) 
   norm: checkNorm,
   project: checkProject,
   pool: checkPool,
+  select: checkSelect,
 };
 
 /**
@@ -71,21 +66,39 @@ const CHECKS: { readonly [K in Block['block']]: (where: string, value: unknown) 
  * const frozen = checkPlan(JSON.parse(text));
  */
 export function checkPlan(value: unknown): Plan {
-  const { width, blocks } = checkObject('plan', value, ['width', 'blocks']);
-  const columns = checkInteger('plan.width', width, 1, MOST_COLUMNS);
-  const list = checkArray('plan.blocks', blocks);
+  const entry = checkObject('plan', value, ['width', 'memoryWidth', 'blocks']);
+  const columns = checkInteger('plan.width', entry['width'], 1, MOST_COLUMNS);
+  const memoryWidth = optional(entry['memoryWidth'], (width) =>
+    checkInteger('plan.memoryWidth', width, 1, MOST_COLUMNS),
+  );
+  const list = checkArray('plan.blocks', entry['blocks']);
   if (list.length < 1 || list.length > MOST_BLOCKS) {
     throw invalid('plan.blocks', `${list.length} blocks`, `1 to ${MOST_BLOCKS}`);
   }
   let stream: Stream = { rows: 'tokens', columns };
   // Array.from reads the holes of a sparse array, which map would skip.
-  const checked = Array.from(list, (entry, i) => {
+  const blocks = Array.from(list, (given, i) => {
     const where = `plan.blocks[${i}]`;
-    const block = checkBlock(where, entry, i);
+    const block = checkBlock(where, given, i);
     stream = streamAfter(where, block, stream);
     return block;
   });
-  return deepFreeze({ width: columns, blocks: checked });
+  checkMemory(memoryWidth, blocks);
+  return deepFreeze(defined({ width: columns, memoryWidth, blocks }));
+}
+
+/** A memory has a width if and only if a block reads it. */
+function checkMemory(memoryWidth: number | undefined, blocks: readonly Block[]): void {
+  const reader = blocks.findIndex(
+    (block) => block.block === 'attention' && block.keysFrom === 'memory',
+  );
+  if (reader >= 0 && memoryWidth === undefined) {
+    const expected = `the columns of the memory that plan.blocks[${reader}] reads`;
+    throw invalid('plan.memoryWidth', 'undefined', expected);
+  }
+  if (reader < 0 && memoryWidth !== undefined) {
+    throw invalid('plan.memoryWidth', String(memoryWidth), 'none, as no block reads a memory');
+  }
 }
 
 function checkBlock(where: string, value: unknown, index: number): Block {
@@ -98,19 +111,28 @@ function checkBlock(where: string, value: unknown, index: number): Block {
   return CHECKS[kind](where, value);
 }
 
+/** Blocks that need every token of a sequence; the others work row by row. */
+const ON_TOKENS: readonly Block['block'][] = ['attention', 'pool', 'select'];
+
 /** The stream after a checked block; throws where the block does not fit the stream. */
 export function streamAfter(where: string, block: Block, stream: Stream): Stream {
-  const isTokenLevel = block.block === 'attention' || block.block === 'pool';
-  if (isTokenLevel && stream.rows === 'sequences') {
-    throw invalid(where, `${block.block} after a pool`, 'a block that works on pooled rows');
+  if (stream.rows !== 'tokens' && ON_TOKENS.includes(block.block)) {
+    const before = stream.rows === 'sequences' ? 'a pool' : 'a select';
+    throw invalid(where, `${block.block} after ${before}`, 'a block that works on single rows');
   }
-  if (block.block === 'project') return { ...stream, columns: block.width };
-  if (block.block !== 'pool') return stream;
-  const columns = block.parts.length * stream.columns;
-  if (columns > MOST_COLUMNS) {
-    throw invalid(where, `${columns} columns`, `at most ${MOST_COLUMNS}`);
+  switch (block.block) {
+    case 'project':
+      return { ...stream, columns: block.width };
+    case 'select':
+      return { ...stream, rows: 'selected' };
+    case 'pool': {
+      const columns = block.parts.length * stream.columns;
+      if (columns <= MOST_COLUMNS) return { rows: 'sequences', columns };
+      throw invalid(where, `${columns} columns`, `at most ${MOST_COLUMNS}`);
+    }
+    default:
+      return stream;
   }
-  return { rows: 'sequences', columns };
 }
 
 function checkEmbed(where: string, value: unknown): EmbedBlock {
@@ -136,17 +158,20 @@ function checkTypes(where: string, value: unknown): NonNullable<EmbedBlock['type
 }
 
 function checkPositions(where: string, value: unknown): Positions {
-  const { kind, table, count, offset } = checkObject(where, value, [
-    'kind',
-    'table',
-    'count',
-    'offset',
-  ]);
-  if (checkLiteral(`${where}.kind`, kind, ['learned', 'sinusoidal']) === 'sinusoidal') {
-    checkObject(where, value, ['kind', 'count']);
-    const most = MOST_SINUSOIDAL_POSITIONS;
-    return { kind: 'sinusoidal', count: checkInteger(`${where}.count`, count, 1, most) };
+  const known = ['kind', 'table', 'count', 'offset', 'layout'];
+  const { kind } = checkObject(where, value, known);
+  const kinds = ['learned', 'sinusoidal'] as const;
+  if (checkLiteral(`${where}.kind`, kind, kinds) === 'sinusoidal') {
+    const { count, layout } = checkObject(where, value, ['kind', 'count', 'layout']);
+    return defined({
+      kind: 'sinusoidal',
+      count: checkInteger(`${where}.count`, count, 1, MOST_SINUSOIDAL_POSITIONS),
+      layout: optional(layout, (entry) =>
+        checkLiteral(`${where}.layout`, entry, ['interleaved', 'split'] as const),
+      ),
+    });
   }
+  const { table, count, offset } = checkObject(where, value, ['kind', 'table', 'count', 'offset']);
   const rows = checkInteger(`${where}.count`, count, 1, MOST_ROWS);
   return defined({
     kind: 'learned',
@@ -156,45 +181,14 @@ function checkPositions(where: string, value: unknown): Positions {
   });
 }
 
-function checkAttention(where: string, value: unknown): AttentionBlock {
-  const known = ['block', 'heads', 'keyHeads', 'headDim', 'query', 'key', 'value', 'output'];
-  const entry = checkObject(where, value, [...known, 'scale', 'mask', 'window', ...NORMS]);
-  const headDim = checkInteger(`${where}.headDim`, entry['headDim'], 1, MOST_HEAD_COLUMNS);
-  const most = Math.floor(MOST_COLUMNS / headDim);
-  const heads = checkInteger(`${where}.heads`, entry['heads'], 1, most);
-  return defined({
-    block: 'attention',
-    heads,
-    keyHeads: optional(entry['keyHeads'], (keyHeads) => checkKeyHeads(where, keyHeads, heads)),
-    headDim,
-    query: checkLinear(`${where}.query`, entry['query']),
-    key: checkLinear(`${where}.key`, entry['key']),
-    value: checkLinear(`${where}.value`, entry['value']),
-    output: checkLinear(`${where}.output`, entry['output']),
-    scale: optional(entry['scale'], (scale) => checkFinite(`${where}.scale`, scale)),
-    mask: optional(entry['mask'], (mask) =>
-      checkLiteral(`${where}.mask`, mask, ['full', 'causal'] as const),
-    ),
-    window: optional(entry['window'], (window) =>
-      checkInteger(`${where}.window`, window, 0, MOST_ROWS),
-    ),
-    ...checkNorms(where, entry),
-  });
-}
-
-function checkKeyHeads(where: string, value: unknown, heads: number): number {
-  const keyHeads = checkInteger(`${where}.keyHeads`, value, 1, heads);
-  if (heads % keyHeads === 0) return keyHeads;
-  throw invalid(`${where}.keyHeads`, String(keyHeads), `a divisor of heads, ${heads}`);
-}
-
 function checkFeedForward(where: string, value: unknown): FeedForwardBlock {
-  const known = ['block', 'inner', 'activation', 'up', 'down', ...NORMS];
+  const known = ['block', 'inner', 'activation', 'gate', 'up', 'down', ...NORMS];
   const entry = checkObject(where, value, known);
   return defined({
     block: 'feedForward',
     inner: checkInteger(`${where}.inner`, entry['inner'], 1, MOST_COLUMNS),
-    activation: checkLiteral(`${where}.activation`, entry['activation'], ACTIVATIONS),
+    activation: checkActivation(`${where}.activation`, entry['activation']),
+    gate: optional(entry['gate'], (gate) => checkLinear(`${where}.gate`, gate)),
     up: checkLinear(`${where}.up`, entry['up']),
     down: checkLinear(`${where}.down`, entry['down']),
     ...checkNorms(where, entry),
@@ -207,14 +201,15 @@ function checkNorm(where: string, value: unknown): NormBlock {
 }
 
 function checkProject(where: string, value: unknown): ProjectBlock {
-  const known = ['block', 'width', 'activation', 'linear'];
-  const { width, activation, linear } = checkObject(where, value, known);
-  return {
+  const known = ['block', 'width', 'scale', 'activation', 'linear'];
+  const { width, scale, activation, linear } = checkObject(where, value, known);
+  return defined({
     block: 'project',
     width: checkInteger(`${where}.width`, width, 1, MOST_COLUMNS),
-    activation: checkLiteral(`${where}.activation`, activation, ACTIVATIONS),
+    scale: optional(scale, (entry) => checkFinite(`${where}.scale`, entry)),
+    activation: checkActivation(`${where}.activation`, activation),
     linear: checkLinear(`${where}.linear`, linear),
-  };
+  });
 }
 
 function checkPool(where: string, value: unknown): PoolBlock {
@@ -229,61 +224,9 @@ function checkPool(where: string, value: unknown): PoolBlock {
   return { block: 'pool', parts: checked };
 }
 
-const NORMS = ['normBefore', 'normAfter'] as const;
-
-function checkNorms(where: string, entry: Record<string, unknown>) {
-  const check = (name: (typeof NORMS)[number]) =>
-    optional(entry[name], (norm) => checkNormSpec(`${where}.${name}`, norm));
-  return { normBefore: check('normBefore'), normAfter: check('normAfter') };
-}
-
-function checkNormSpec(where: string, value: unknown): NormSpec {
-  const entry = checkObject(where, value, ['kind', 'epsilon', 'gain', 'bias']);
-  const kind = checkLiteral(`${where}.kind`, entry['kind'], ['layer', 'rms', 'l2'] as const);
-  const epsilon = checkFinite(`${where}.epsilon`, entry['epsilon']);
-  if (epsilon < 0) throw invalid(`${where}.epsilon`, String(epsilon), 'at least 0');
-  const gain = optional(entry['gain'], (ref) => checkRef(`${where}.gain`, ref));
-  const bias = optional(entry['bias'], (ref) => checkRef(`${where}.bias`, ref));
-  if (gain && kind === 'l2') throw invalid(`${where}.gain`, gain.tensor, 'none for an l2 norm');
-  if (bias && kind !== 'layer') {
-    throw invalid(`${where}.bias`, bias.tensor, 'none, except for a layer norm');
-  }
-  return defined({ kind, epsilon, gain, bias });
-}
-
-function checkLinear(where: string, value: unknown): LinearSpec {
-  const { weight, bias } = checkObject(where, value, ['weight', 'bias']);
-  return defined({
-    weight: checkRef(`${where}.weight`, weight),
-    bias: optional(bias, (ref) => checkRef(`${where}.bias`, ref)),
-  });
-}
-
-function checkRef(where: string, value: unknown): WeightRef {
-  const { tensor, rows, transpose } = checkObject(where, value, ['tensor', 'rows', 'transpose']);
-  if (transpose !== undefined && typeof transpose !== 'boolean') {
-    throw invalid(`${where}.transpose`, describe(transpose), 'true or false');
-  }
-  return defined({
-    tensor: checkString(`${where}.tensor`, tensor),
-    rows: optional(rows, (range) => checkRange(`${where}.rows`, range)),
-    transpose,
-  });
-}
-
-function checkRange(where: string, value: unknown): readonly [number, number] {
-  const range = checkArray(where, value);
-  if (range.length !== 2) throw invalid(where, describe(value), 'two row numbers, [begin, end)');
-  const begin = checkInteger(`${where}[0]`, range[0], 0, MOST_ROWS);
-  return [begin, checkInteger(`${where}[1]`, range[1], begin, MOST_ROWS)];
-}
-
-/** `value` without the properties that are undefined. */
-function defined<T extends object>(value: T): T {
-  for (const key of Object.keys(value) as (keyof T)[]) {
-    if (value[key] === undefined) delete value[key];
-  }
-  return value;
+function checkSelect(where: string, value: unknown): SelectBlock {
+  checkObject(where, value, ['block']);
+  return { block: 'select' };
 }
 
 function deepFreeze<T extends object>(value: T): T {

@@ -2,7 +2,7 @@
 
 import { checkInteger, checkObject } from './check';
 import { MultiheadError } from './errors';
-import type { Block, LinearSpec, NormSpec, Plan, WeightRef } from './plan';
+import type { AttentionBlock, Block, LinearSpec, NormSpec, Plan, WeightRef } from './plan';
 import { checkPlan, type Stream, streamAfter } from './plan-check';
 import type { Tensor } from './weights/memory';
 
@@ -11,7 +11,7 @@ export type WeightRole = 'table' | 'matrix' | 'bias' | 'gain';
 
 export interface PlanWeight {
   readonly name: string;
-  /** As stored. Where the plan reads row ranges, the fewest rows that hold them all. */
+  /** As stored. Where the plan reads ranges or groups of rows, the fewest rows that hold them all. */
   readonly shape: readonly number[];
   readonly role: WeightRole;
 }
@@ -24,8 +24,8 @@ export interface PlanWeight {
  * for (const { name, shape } of planWeights(encoder)) console.log(name, shape);
  */
 export function planWeights(plan: Plan): readonly PlanWeight[] {
-  const needs = new Needs();
-  const { width, blocks } = checkPlan(plan);
+  const { width, memoryWidth = 0, blocks } = checkPlan(plan);
+  const needs = new Needs(memoryWidth);
   let stream: Stream = { rows: 'tokens', columns: width };
   for (const [i, block] of blocks.entries()) {
     needs.addBlock(block, stream.columns);
@@ -34,18 +34,28 @@ export function planWeights(plan: Plan): readonly PlanWeight[] {
   return needs.list();
 }
 
+/** How long a stored dimension may be: a range of rows leaves it open. */
+interface Extent {
+  readonly least: number;
+  readonly most: number;
+}
+
 interface Need {
-  shape: number[];
-  /** The first dimension only has to be as long as this. */
-  isLowerBound: boolean;
+  readonly extents: readonly Extent[];
   readonly role: WeightRole;
 }
 
 class Needs {
   readonly #needs = new Map<string, Need>();
 
+  constructor(readonly memoryWidth: number) {}
+
   list(): PlanWeight[] {
-    return [...this.#needs].map(([name, { shape, role }]) => ({ name, shape, role }));
+    return [...this.#needs].map(([name, need]) => ({
+      name,
+      shape: shapeOf(need),
+      role: need.role,
+    }));
   }
 
   addBlock(block: Block, columns: number): void {
@@ -58,19 +68,12 @@ class Needs {
         }
         this.#norm(block.norm, columns);
         return;
-      case 'attention': {
-        const rows = block.heads * block.headDim;
-        const keyRows = (block.keyHeads ?? block.heads) * block.headDim;
-        this.#norm(block.normBefore, columns);
-        this.#linear(block.query, rows, columns);
-        this.#linear(block.key, keyRows, columns);
-        this.#linear(block.value, keyRows, columns);
-        this.#linear(block.output, columns, rows);
-        this.#norm(block.normAfter, columns);
+      case 'attention':
+        this.#attention(block, columns);
         return;
-      }
       case 'feedForward':
         this.#norm(block.normBefore, columns);
+        if (block.gate) this.#linear(block.gate, block.inner, columns);
         this.#linear(block.up, block.inner, columns);
         this.#linear(block.down, columns, block.inner);
         this.#norm(block.normAfter, columns);
@@ -82,8 +85,27 @@ class Needs {
         this.#linear(block.linear, block.width, columns);
         return;
       case 'pool':
+      case 'select':
         return;
     }
+  }
+
+  #attention(block: AttentionBlock, columns: number): void {
+    const rows = block.heads * block.headDim;
+    const keyRows = (block.keyHeads ?? block.heads) * block.headDim;
+    const keyColumns = block.keysFrom === 'memory' ? this.memoryWidth : columns;
+    this.#norm(block.normBefore, columns);
+    this.#linear(block.query, rows, columns);
+    this.#linear(block.key, keyRows, keyColumns);
+    this.#linear(block.value, keyRows, keyColumns);
+    this.#norm(block.queryNorm, block.headDim);
+    this.#norm(block.keyNorm, block.headDim);
+    if (block.relativeBias) {
+      const { table, bucketCount } = block.relativeBias;
+      this.#add(table, [bucketCount, block.heads], 'table');
+    }
+    this.#linear(block.output, columns, rows);
+    this.#norm(block.normAfter, columns);
   }
 
   #linear({ weight, bias }: LinearSpec, rows: number, columns: number): void {
@@ -96,38 +118,52 @@ class Needs {
     if (spec?.bias) this.#add(spec.bias, [columns], 'bias');
   }
 
-  #add(ref: WeightRef, expected: readonly number[], role: WeightRole): void {
-    const [rows = 0, columns] = expected;
-    if (ref.rows && ref.rows[1] - ref.rows[0] !== rows) {
-      throw mismatch(ref.tensor, `rows [${ref.rows.join(', ')})`, `${rows} rows`);
-    }
-    const stored = [ref.rows?.[1] ?? rows, ...(columns === undefined ? [] : [columns])];
-    // A range of a transposed matrix's rows is one of the stored matrix's columns.
-    const need: Need = { shape: stored, isLowerBound: ref.rows !== undefined, role };
-    const key = ref.transpose && columns !== undefined ? 1 : 0;
-    this.#merge(ref.tensor, need, key);
+  /** A reference to a matrix of [rows, columns], or a vector of [rows], which transposing does not change. */
+  #add(ref: WeightRef, [rows = 0, columns]: readonly number[], role: WeightRole): void {
+    const extents = [storedRows(ref, rows)];
+    if (columns !== undefined) extents.push({ least: columns, most: columns });
+    if (ref.transpose) extents.reverse();
+    const need: Need = { extents, role };
+    const known = this.#needs.get(ref.tensor);
+    this.#needs.set(ref.tensor, known ? both(ref.tensor, known, need) : need);
   }
+}
 
-  #merge(tensor: string, need: Need, open: 0 | 1): void {
-    if (open === 1) need.shape.reverse();
-    const known = this.#needs.get(tensor);
-    if (!known) {
-      this.#needs.set(tensor, need);
-      return;
-    }
-    const fits =
-      known.shape.length === need.shape.length &&
-      known.shape.every((size, i) => {
-        const other = need.shape[i] as number;
-        if (i !== open || size === other) return size === other;
-        return size > other ? need.isLowerBound : known.isLowerBound;
-      });
-    if (!fits) {
-      throw mismatch(tensor, `needed as [${need.shape.join(', ')}]`, `[${known.shape.join(', ')}]`);
-    }
-    known.shape[open] = Math.max(known.shape[open] as number, need.shape[open] as number);
-    known.isLowerBound &&= need.isLowerBound;
+/** How many rows the (transposed) tensor may have for a reference to see `rows` of them. */
+function storedRows({ tensor, rows: range, groups }: WeightRef, rows: number): Extent {
+  if (range) {
+    const [begin, end] = range;
+    if (end - begin === rows) return { least: end, most: Number.POSITIVE_INFINITY };
+    throw mismatch(tensor, `rows [${begin}, ${end})`, `${rows} rows`);
   }
+  if (groups) {
+    const [begin, length, step] = groups;
+    const count = rows / length;
+    if (Number.isInteger(count)) {
+      return { least: begin + (count - 1) * step + length, most: begin + count * step };
+    }
+    throw mismatch(tensor, `groups of ${length} rows`, `groups that make up ${rows} rows`);
+  }
+  return { least: rows, most: rows };
+}
+
+/** What a tensor that serves two needs must be. */
+function both(tensor: string, known: Need, need: Need): Need {
+  const extents = known.extents.map(({ least, most }, i) => ({
+    least: Math.max(least, need.extents[i]?.least ?? 0),
+    most: Math.min(most, need.extents[i]?.most ?? 0),
+  }));
+  const fits = extents.every(({ least, most }) => least <= most);
+  if (fits && need.extents.length === extents.length) return { ...known, extents };
+  throw mismatch(
+    tensor,
+    `needed as [${shapeOf(need).join(', ')}]`,
+    `[${shapeOf(known).join(', ')}]`,
+  );
+}
+
+function shapeOf({ extents }: Need): number[] {
+  return extents.map(({ least }) => least);
 }
 
 function mismatch(where: string, got: string, expected: string): MultiheadError {

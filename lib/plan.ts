@@ -97,15 +97,15 @@ export interface AttentionBlock {
   /** Over the columns of each head, before the rotation. */
   readonly queryNorm?: NormSpec;
   readonly keyNorm?: NormSpec;
-  /** Only with keys from the stream. */
+  /** This and the other terms of positions, slopes to window, only with keys from the stream. */
   readonly rotary?: Rotary;
   /** ALiBi (Press et al. 2021, arXiv:2108.12409): one slope for each head. */
   readonly slopes?: readonly number[];
   readonly relativeBias?: RelativeBias;
-  readonly scale?: number;
   readonly mask?: 'full' | 'causal';
   /** A query sees the keys at most this many positions away; absent: all. */
   readonly window?: number;
+  readonly scale?: number;
   readonly normBefore?: NormSpec;
   readonly normAfter?: NormSpec;
 }
@@ -147,7 +147,7 @@ export interface PoolBlock {
   readonly parts: readonly ('weighted' | 'max')[];
 }
 
-/** [T, E] -> [R, E]: the rows that the batch selects; all of them if it selects none. */
+/** [T, E] -> [R, E]: the rows that the batch selects, all if it does not say; blocks after it work on single rows. */
 export interface SelectBlock {
   readonly block: 'select';
 }
