@@ -95,6 +95,13 @@ export interface NativeDecodeInput {
   /** Either draws one token a sequence, or lists its `top` most likely ones. */
   readonly sampling?: NativeSampling;
   readonly top?: number;
+  /**
+   * Tokens that sequence b must not choose, those from bannedOffsets[b] to bannedOffsets[b + 1] - 1: left out of the
+   * draw (before topK and topP) and of the list, but not of the softmax of `logProbabilities`. Absent: none. At least
+   * one token, or `top` tokens, must remain.
+   */
+  readonly banned?: Int32Array;
+  readonly bannedOffsets?: Int32Array;
 }
 
 /** [B, 1] or [B, top], most likely first; logarithms of probabilities (of the whole softmax, at temperature 1). */
