@@ -6,8 +6,9 @@ import { openWeights } from '../weights';
 import type { WeightTable } from '../weights/table';
 import { bert } from './bert';
 import type { Family, FamilyModel } from './family';
+import { transformer } from './transformer';
 
-const FAMILIES: readonly Family[] = [bert];
+const FAMILIES: readonly Family[] = [bert, transformer];
 
 const CONVERT =
   "from transformers import AutoModel; AutoModel.from_pretrained('.').save_pretrained('.')";
