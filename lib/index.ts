@@ -26,6 +26,8 @@ export type { PlanWeight, WeightRole } from './plan-weights';
 export { planWeights, randomWeights } from './plan-weights';
 export type { PoolingMode } from './pooling';
 export { poolWeights } from './pooling';
+export type { RelativeBucketOptions, RotaryOptions, RotaryScaling } from './positions';
+export { alibiSlopes, relativeBuckets, rotaryFrequencies } from './positions';
 export type {
   EncodeOptions,
   SentenceEncoderInfo,
