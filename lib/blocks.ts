@@ -1,10 +1,11 @@
 /**
- * Builders of plans: an encoder of any depth, width, heads, norm placement and activation in a few lines.
+ * Builders of plans: an encoder or decoder of any depth, width, heads, norm placement and positions in a few lines.
  *
  * A builder makes a block at its place in a plan, and names its weights after the place ("blocks.3.query.weight")
  * or after its `name`; two blocks of one name share their weights. A block written by hand may stand among them.
  */
 
+import { Names, type NormOptions, type NormPlacement, type Place } from './block-names';
 import {
   checkArray,
   checkBoolean,
@@ -16,30 +17,28 @@ import {
   invalid,
   optional,
 } from './check';
-import type { Activation, Block, LinearSpec, NormSpec, Plan, PoolBlock } from './plan';
+import type {
+  Activation,
+  AttentionBlock,
+  Block,
+  Plan,
+  PoolBlock,
+  Positions,
+  RelativeBias,
+  Rotary,
+} from './plan';
 import { checkPlan, type Stream, streamAfter } from './plan-check';
 import { MOST_COLUMNS } from './plan-check-specs';
-
-/** Where a block stands. */
-export interface Place {
-  /** Index among the plan's blocks. */
-  readonly index: number;
-  /** Columns of the stream that enters the block; the plan's width for the first one. */
-  readonly columns: number;
-}
+import {
+  alibiSlopes,
+  type RelativeBucketOptions,
+  type RotaryOptions,
+  relativeBuckets,
+  rotaryFrequencies,
+} from './positions';
 
 /** Makes a block once its place is known. */
 export type BlockBuilder = (place: Place) => Block;
-
-/** Where norms stand in a block with a residual: BERT's is 'after', most later models' 'before'. */
-export type NormPlacement = 'before' | 'after' | 'both' | 'none';
-
-export interface NormOptions {
-  /** Default: 'layer'. */
-  readonly normKind?: 'layer' | 'rms';
-  /** Added to the variance (or the mean square). Default: 1e-5. */
-  readonly epsilon?: number;
-}
 
 export interface EmbedOptions extends NormOptions {
   /** V: token ids lie in [0, V). */
@@ -47,7 +46,9 @@ export interface EmbedOptions extends NormOptions {
   /** Segment types; 0: none. Default: 0. */
   readonly types?: number;
   /** A number: a learned table of so many positions. Default: none. */
-  readonly positions?: number | { readonly sinusoidal: number };
+  readonly positions?:
+    | number
+    | { readonly sinusoidal: number; readonly layout?: 'interleaved' | 'split' };
   /** Factor of the token embedding. Default: 1. */
   readonly scale?: number;
   /** Default: 'none'. */
@@ -56,6 +57,8 @@ export interface EmbedOptions extends NormOptions {
 }
 
 export interface AttentionOptions extends NormOptions {
+  /** Keys and values come from the stream, or from the plan's memory (cross-attention). Default: 'stream'. */
+  readonly keysFrom?: 'stream' | 'memory';
   readonly heads: number;
   /** Heads of keys and values; divides `heads`. Default: as many. */
   readonly keyHeads?: number;
@@ -67,10 +70,28 @@ export interface AttentionOptions extends NormOptions {
   readonly mask?: 'full' | 'causal';
   /** A query sees the keys at most this many positions away. Default: all. */
   readonly window?: number;
+  /** Rotary positions, of all columns of a head unless `dims` says fewer. Default: none. */
+  readonly rotary?: Rotary | RotaryPositions;
+  /** A slope for each head by {@link alibiSlopes}. Default: false. */
+  readonly alibi?: boolean;
+  /** A learned bias for each distance and head, as T5's. Default: none. */
+  readonly relativeBias?: RelativeBiasOptions;
+  /** Norms of each head's queries and keys, before the rotation. Default: none. */
+  readonly queryKeyNorm?: 'layer' | 'rms' | 'l2';
   /** Default: 'after'. */
   readonly norm?: NormPlacement;
   /** Biases of the four projections. Default: true. */
   readonly bias?: boolean;
+  readonly name?: string;
+}
+
+/** What {@link rotaryFrequencies} takes, and the pairing of {@link Rotary}. */
+export interface RotaryPositions extends Partial<RotaryOptions> {
+  readonly pairs?: Rotary['pairs'];
+}
+
+export interface RelativeBiasOptions extends RelativeBucketOptions {
+  /** Name of the table's tensor, by which layers share one. Default: the block's own. */
   readonly name?: string;
 }
 
@@ -79,6 +100,8 @@ export interface FeedForwardOptions extends NormOptions {
   readonly inner?: number;
   /** Default: 'gelu' (exact). */
   readonly activation?: Activation;
+  /** activation(gate(x)) · up(x) in place of activation(up(x)). Default: false. */
+  readonly gated?: boolean;
   /** Default: 'after'. */
   readonly norm?: NormPlacement;
   /** Default: true. */
@@ -97,10 +120,14 @@ export interface NormBlockOptions {
 export interface ProjectOptions {
   /** Columns after the block. */
   readonly width: number;
+  /** Factor of x Wᵀ. Default: 1. */
+  readonly scale?: number;
   /** Default: 'identity'. */
   readonly activation?: Activation;
   /** Default: true. */
   readonly bias?: boolean;
+  /** Name of the matrix's tensor, to share one: 'words.tokens' is the table of an embed block named 'words'. */
+  readonly weight?: string;
   readonly name?: string;
 }
 
@@ -112,6 +139,8 @@ export interface PoolOptions {
 export interface PlanOptions {
   /** E, the columns of the embedding and of every residual. */
   readonly width: number;
+  /** Columns of the memory, where attentions read one. */
+  readonly memoryWidth?: number;
 }
 
 const NORM_KEYS = ['norm', 'normKind', 'epsilon', 'name'];
@@ -143,30 +172,31 @@ export function embed(options: EmbedOptions): BlockBuilder {
   };
 }
 
-function positionsOf(positions: NonNullable<EmbedOptions['positions']>, names: Names) {
+function positionsOf(positions: NonNullable<EmbedOptions['positions']>, names: Names): Positions {
   if (typeof positions === 'number') {
-    return { kind: 'learned', table: names.ref('positions'), count: positions } as const;
+    return { kind: 'learned', table: names.ref('positions'), count: positions };
   }
-  checkObject('embed.positions', positions, ['sinusoidal']);
-  return { kind: 'sinusoidal', count: positions.sinusoidal } as const;
+  const { sinusoidal, layout } = positions;
+  checkObject('embed.positions', positions, ['sinusoidal', 'layout']);
+  return { kind: 'sinusoidal', count: sinusoidal, ...(layout !== undefined && { layout }) };
 }
 
 /**
  * stream = normAfter(stream + attention(normBefore(stream))).
  *
  * @example
- * attention({ heads: 12, norm: 'before', mask: 'causal' })
+ * attention({ heads: 12, norm: 'before', mask: 'causal', rotary: { base: 10000 } })
  */
 export function attention(options: AttentionOptions): BlockBuilder {
-  const known = ['heads', 'keyHeads', 'headDim', 'scale', 'mask', 'window', 'bias', ...NORM_KEYS];
-  checkObject('attention options', options, known);
-  const { heads, keyHeads, scale, mask, window } = options;
+  checkObject('attention options', options, ATTENTION_KEYS);
+  const { keysFrom, heads, keyHeads, scale, mask, window } = options;
   return (place) => {
     const names = new Names(options.name, place);
     const headDim = options.headDim ?? columnsOfHead(place, heads);
     const linear = (part: string) => names.linear(part, options.bias);
     return {
       block: 'attention',
+      ...(keysFrom !== undefined && { keysFrom }),
       heads,
       ...(keyHeads !== undefined && { keyHeads }),
       headDim,
@@ -174,11 +204,70 @@ export function attention(options: AttentionOptions): BlockBuilder {
       key: linear('key'),
       value: linear('value'),
       output: linear('output'),
-      ...(scale !== undefined && { scale }),
+      ...scorePositions(options, headDim, names),
       ...(mask !== undefined && { mask }),
       ...(window !== undefined && { window }),
+      ...(scale !== undefined && { scale }),
       ...names.norms(options),
     };
+  };
+}
+
+const ATTENTION_KEYS = [
+  'keysFrom',
+  'heads',
+  'keyHeads',
+  'headDim',
+  'scale',
+  'mask',
+  'window',
+  'rotary',
+  'alibi',
+  'relativeBias',
+  'queryKeyNorm',
+  'bias',
+  ...NORM_KEYS,
+];
+
+/** What changes queries, keys and scores: norms of heads, rotary positions, biases by distance. */
+function scorePositions(options: AttentionOptions, headDim: number, names: Names) {
+  const { heads, mask, rotary, alibi = false, relativeBias, queryKeyNorm, epsilon } = options;
+  optional(queryKeyNorm, (kind) => checkLiteral('queryKeyNorm', kind, ['layer', 'rms', 'l2']));
+  return {
+    ...(queryKeyNorm !== undefined && {
+      queryNorm: names.normOf('queryNorm', queryKeyNorm, epsilon),
+      keyNorm: names.normOf('keyNorm', queryKeyNorm, epsilon),
+    }),
+    ...(rotary !== undefined && { rotary: rotaryOf(rotary, headDim) }),
+    ...(checkBoolean('alibi', alibi) && { slopes: alibiSlopes(heads) }),
+    ...(relativeBias !== undefined && {
+      relativeBias: relativeBiasOf(relativeBias, mask !== 'causal', names),
+    }),
+  } satisfies Partial<AttentionBlock>;
+}
+
+function rotaryOf(rotary: Rotary | RotaryPositions, headDim: number): Rotary {
+  checkObject('rotary', rotary, ['base', 'dims', 'scaling', 'pairs', 'frequencies', 'magnitude']);
+  if ('frequencies' in rotary) return rotary;
+  const { pairs, ...options } = rotary;
+  const frequencies = rotaryFrequencies({ dims: headDim, ...options });
+  return { ...frequencies, ...(pairs !== undefined && { pairs }) };
+}
+
+/** A causal attention's distances are of one direction, unless `options` says otherwise. */
+function relativeBiasOf(
+  options: RelativeBiasOptions,
+  bidirectional: boolean,
+  names: Names,
+): RelativeBias {
+  const known = ['buckets', 'maxDistance', 'bidirectional', 'name'];
+  checkObject('relative bias options', options, known);
+  const { name, ...given } = options;
+  const tensor = optional(name, (entry) => checkString('relativeBias.name', entry));
+  return {
+    table: tensor === undefined ? names.ref('relativeBias') : { tensor },
+    bucketCount: given.buckets ?? 32,
+    buckets: relativeBuckets({ bidirectional, ...given }),
   };
 }
 
@@ -190,19 +279,23 @@ function columnsOfHead({ index, columns }: Place, heads: unknown): number {
 }
 
 /**
- * stream = normAfter(stream + down(activation(up(normBefore(stream))))). Ends a layer.
+ * stream = normAfter(stream + down(activation(up(normBefore(stream))))), or with a gate. Ends a layer.
  *
  * @example
- * feedForward({ inner: 3072, activation: 'gelu_tanh' })
+ * feedForward({ inner: 3072, activation: 'silu', gated: true }) // SwiGLU
  */
 export function feedForward(options: FeedForwardOptions = {}): BlockBuilder {
-  checkObject('feedForward options', options, ['inner', 'activation', 'bias', ...NORM_KEYS]);
+  const known = ['inner', 'activation', 'gated', 'bias', ...NORM_KEYS];
+  checkObject('feedForward options', options, known);
+  const { gated = false } = options;
+  checkBoolean('gated', gated);
   return (place) => {
     const names = new Names(options.name, place);
     return {
       block: 'feedForward',
       inner: options.inner ?? 4 * place.columns,
       activation: options.activation ?? 'gelu',
+      ...(gated && { gate: names.linear('gate', options.bias) }),
       up: names.linear('up', options.bias),
       down: names.linear('down', options.bias),
       ...names.norms(options),
@@ -216,19 +309,45 @@ export function norm(options: NormBlockOptions = {}): BlockBuilder {
   const { kind = 'layer', epsilon, name } = options;
   return (place) => {
     const names = new Names(name, place);
-    if (kind === 'l2') return { block: 'norm', norm: { kind, epsilon: epsilon ?? 1e-12 } };
-    return { block: 'norm', norm: names.norm('norm', { normKind: kind, epsilon }) };
+    return { block: 'norm', norm: names.normOf('norm', kind, epsilon) };
   };
 }
 
-/** stream = activation(linear(stream)), to `width` columns. */
+/**
+ * stream = activation(scale · x Wᵀ + b), to `width` columns.
+ *
+ * @example
+ * project({ width: 30522, bias: false, weight: 'words.tokens' }) // logits by the embedding's own table
+ */
 export function project(options: ProjectOptions): BlockBuilder {
-  checkObject('project options', options, ['width', 'activation', 'bias', 'name']);
-  const { width, activation = 'identity', bias, name } = options;
+  checkObject('project options', options, [
+    'width',
+    'scale',
+    'activation',
+    'bias',
+    'weight',
+    'name',
+  ]);
+  const { width, scale, activation = 'identity', bias, weight, name } = options;
+  const tensor = optional(weight, (given) => checkString('project.weight', given));
   return (place) => {
-    const names = new Names(name, place);
-    return { block: 'project', width, activation, linear: names.linear('linear', bias) };
+    const linear = new Names(name, place).linear('linear', bias);
+    return {
+      block: 'project',
+      width,
+      ...(scale !== undefined && { scale }),
+      activation,
+      linear: tensor === undefined ? linear : { ...linear, weight: { tensor } },
+    };
   };
+}
+
+/**
+ * The rows that a batch selects, [T, E] -> [R, E], so that what follows is computed for them only: a decoder's logits
+ * for the last token of each sequence. Norms, projections and feed-forwards may follow.
+ */
+export function select(): BlockBuilder {
+  return () => ({ block: 'select' });
 }
 
 /**
@@ -244,7 +363,7 @@ export function pool(options: PoolOptions = {}): BlockBuilder {
 /**
  * Puts blocks together: places are counted, weights named, everything checked. The result is plain data, deeply frozen.
  *
- * @param options `width`: E
+ * @param options `width`: E; `memoryWidth`: of the memory that attentions read
  * @param blocks builders, or blocks written by hand; `embed` first
  * @throws MultiheadError INVALID_ARGUMENT, with the path of the value, as `plan.blocks[2].heads`
  * @example
@@ -254,7 +373,8 @@ export function pool(options: PoolOptions = {}): BlockBuilder {
  * ]);
  */
 export function plan(options: PlanOptions, blocks: readonly (Block | BlockBuilder)[]): Plan {
-  checkObject('plan options', options, ['width']);
+  checkObject('plan options', options, ['width', 'memoryWidth']);
+  const { memoryWidth } = options;
   const width = checkInteger('plan.width', options.width, 1, MOST_COLUMNS);
   let stream: Stream = { rows: 'tokens', columns: width };
   const built = Array.from(checkArray('plan.blocks', blocks), (entry, index) => {
@@ -264,48 +384,11 @@ export function plan(options: PlanOptions, blocks: readonly (Block | BlockBuilde
     if (isPooled || block.block === 'project') stream = streamAfter(where, block, stream);
     return block;
   });
-  return checkPlan({ width, blocks: built });
+  return checkPlan({ width, ...(memoryWidth !== undefined && { memoryWidth }), blocks: built });
 }
 
 function buildBlock(where: string, entry: unknown, place: Place): Block {
   const block = typeof entry === 'function' ? (entry as BlockBuilder)(place) : entry;
   if (typeof block === 'object' && block !== null) return block as Block;
   throw invalid(where, describe(entry), 'a block or one of the builders');
-}
-
-/** Names of weights: `prefix.part`, the prefix being the block's name or its place. */
-class Names {
-  readonly #prefix: string;
-
-  constructor(name: unknown, { index }: Place) {
-    const where = `plan.blocks[${index}].name`;
-    this.#prefix = optional(name, (given) => checkString(where, given)) ?? `blocks.${index}`;
-  }
-
-  ref(part: string) {
-    return { tensor: `${this.#prefix}.${part}` };
-  }
-
-  linear(part: string, bias: unknown = true): LinearSpec {
-    const weight = this.ref(`${part}.weight`);
-    return checkBoolean('bias', bias) ? { weight, bias: this.ref(`${part}.bias`) } : { weight };
-  }
-
-  norm(part: string, { normKind = 'layer', epsilon = 1e-5 }: NormOptions): NormSpec {
-    const gain = this.ref(`${part}.gain`);
-    checkLiteral('normKind', normKind, ['layer', 'rms']);
-    if (normKind === 'rms') return { kind: 'rms', epsilon, gain };
-    return { kind: 'layer', epsilon, gain, bias: this.ref(`${part}.bias`) };
-  }
-
-  norms(options: NormOptions & { readonly norm?: NormPlacement }) {
-    const { norm = 'after' } = options;
-    checkLiteral('norm', norm, ['before', 'after', 'both', 'none']);
-    const before = norm === 'before' || norm === 'both';
-    const after = norm === 'after' || norm === 'both';
-    return {
-      ...(before && { normBefore: this.norm('normBefore', options) }),
-      ...(after && { normAfter: this.norm('normAfter', options) }),
-    };
-  }
 }

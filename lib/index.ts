@@ -1,19 +1,19 @@
 /** The public face of multihead. */
 
+export type { NormOptions, NormPlacement, Place } from './block-names';
 export type {
   AttentionOptions,
   BlockBuilder,
   EmbedOptions,
   FeedForwardOptions,
   NormBlockOptions,
-  NormOptions,
-  NormPlacement,
-  Place,
   PlanOptions,
   PoolOptions,
   ProjectOptions,
+  RelativeBiasOptions,
+  RotaryPositions,
 } from './blocks';
-export { attention, embed, feedForward, norm, plan, pool, project } from './blocks';
+export { attention, embed, feedForward, norm, plan, pool, project, select } from './blocks';
 export type { ComputeOptions, Device, DeviceOption, DType } from './compute';
 export type { EmbeddingUsage } from './embeddings';
 export { Embeddings } from './embeddings';
@@ -21,6 +21,8 @@ export type { ErrorCode, ErrorDetails } from './errors';
 export { ERROR_CODES, MultiheadError } from './errors';
 export type { DownloadProgress, ResolvedModel, ResolveOptions } from './hub';
 export { resolveModel } from './hub';
+export type { EncoderDecoder, PaperOptions } from './paper';
+export { transformer } from './paper';
 export type * from './plan';
 export type { PlanWeight, WeightRole } from './plan-weights';
 export { planWeights, randomWeights } from './plan-weights';
