@@ -8,6 +8,7 @@ import {
   checkInt32Array,
   checkObject,
   checkSignal,
+  invalid,
   optional,
 } from './check';
 import {
@@ -19,7 +20,6 @@ import {
   type DType,
   loadModel,
 } from './compute';
-import { MultiheadError } from './errors';
 import { resolveModel } from './hub';
 import { readModelFolder } from './models';
 import type { NativeBatch, NativeModel } from './native';
@@ -61,17 +61,27 @@ export interface ForwardInput {
   readonly outputPooled?: boolean;
   /** [weighted parts, T] for the plan's pool block; see {@link poolWeights}. */
   readonly poolWeights?: Float32Array;
+  /** Also return `logits`; the plan must have a select block. Default: false. */
+  readonly outputLogits?: boolean;
+  /** [R] rows of the tokens, ascending, for the plan's select block. Default: all T. */
+  readonly selected?: Int32Array;
+  /** [Tm, memoryWidth], packed like the tokens: what attentions over a memory read, as an encoder's `hidden`. */
+  readonly memory?: Float32Array;
+  /** [B + 1]: the rows of `memory` of each sequence; only with it, and with it needed. */
+  readonly memoryOffsets?: Int32Array;
   /** Gives the forward up: it rejects with ABORTED. */
   readonly signal?: AbortSignal;
 }
 
 export interface ForwardOutput {
-  /** [T, E] after the last block before a pool; a last `project` sets the columns. */
+  /** [T, E] after the last block before a pool or select; a last `project` sets the columns. */
   readonly hidden: Float32Array;
   /** [T, E] each: the embedding output first, then after each feed-forward block (a later norm not included). */
   readonly layers?: Float32Array[];
   /** [B, columns] after the last block. */
   readonly pooled?: Float32Array;
+  /** [R, columns] after the last block: of a language model, one column for each token of the vocabulary. */
+  readonly logits?: Float32Array;
 }
 
 export interface TransformerLoadOptions extends ComputeOptions, SourceOptions {}
@@ -83,6 +93,10 @@ const FORWARD_KEYS = [
   'outputHiddenStates',
   'outputPooled',
   'poolWeights',
+  'outputLogits',
+  'selected',
+  'memory',
+  'memoryOffsets',
   'signal',
 ];
 
@@ -174,31 +188,33 @@ export class Transformer {
    * Only typed arrays are taken: an array of numbers would hide a copy and a rounding.
    *
    * @throws MultiheadError INVALID_ARGUMENT: wrong types, ids or types out of range, offsets that decrease, a sequence
-   * longer than the plan's positions · DISPOSED · ABORTED · OUT_OF_MEMORY
+   * longer than the plan's positions, an input for a block that the plan does not have, or none for a memory that it
+   * reads · DISPOSED · ABORTED · OUT_OF_MEMORY
+   * @example
+   * const { encoder, decoder } = transformer({ vocabulary: 100, layers: 1, width: 16, heads: 2, inner: 32 });
+   * const reader = await Transformer.create(encoder, randomWeights(encoder, { seed: 1 }));
+   * const writer = await Transformer.create(decoder, randomWeights(decoder, { seed: 1 }));
+   * const batch = { tokens: Int32Array.of(5, 6, 7), offsets: Int32Array.of(0, 3) };
+   * const { hidden: memory } = await reader.forward(batch);
+   * const { logits } = await writer.forward({
+   *   ...batch, memory, memoryOffsets: batch.offsets, selected: Int32Array.of(2), outputLogits: true,
+   * });
    */
   async forward(input: ForwardInput): Promise<ForwardOutput> {
     const { batch, wants, signal } = readInput(input);
-    if ((wants.pooled || batch.poolWeights) && this.#outputs.pooled === undefined) {
-      throw new MultiheadError('INVALID_ARGUMENT', {
-        where: 'input',
-        got: wants.pooled ? 'outputPooled' : 'poolWeights',
-        expected: 'neither, as the plan has no pool block',
-      });
-    }
+    checkFits(this.plan, batch, wants);
     throwIfAborted('forward', signal);
-    const { hidden, layers, pooled = hidden } = this.#outputs;
-    const blocks = new Set([
-      hidden,
-      ...(wants.layers ? layers : []),
-      ...(wants.pooled ? [pooled] : []),
-    ]);
+    const { hidden, layers, last } = this.#outputs;
+    const wantsLast = wants.pooled || wants.logits;
+    const blocks = new Set([hidden, ...(wants.layers ? layers : []), ...(wantsLast ? [last] : [])]);
     const ordered = [...blocks].sort((a, b) => a - b);
     const streams = await this.#run(batch, ordered, signal);
     const at = (block: number) => streams[ordered.indexOf(block)] as Float32Array;
     return {
       hidden: at(hidden),
       ...(wants.layers && { layers: distinct(layers.map(at), at(hidden)) }),
-      ...(wants.pooled && { pooled: at(pooled) }),
+      ...(wants.pooled && { pooled: at(last) }),
+      ...(wants.logits && { logits: at(last) }),
     };
   }
 
@@ -242,18 +258,18 @@ export function infoOf(
 interface Outputs {
   readonly hidden: number;
   readonly layers: readonly number[];
-  readonly pooled?: number;
+  /** Of pooled or selected rows, where the plan makes such. */
+  readonly last: number;
 }
 
 /** Indices of the blocks after which outputs are taken. */
 function outputsOf({ blocks }: Plan): Outputs {
-  const pool = blocks.findIndex(({ block }) => block === 'pool');
-  const tokenLevel = pool < 0 ? blocks : blocks.slice(0, pool);
+  const end = blocks.findIndex(({ block }) => block === 'pool' || block === 'select');
+  const tokenLevel = end < 0 ? blocks : blocks.slice(0, end);
   const layers = tokenLevel.flatMap(({ block }, i) =>
     block === 'embed' || block === 'feedForward' ? [i] : [],
   );
-  const hidden = tokenLevel.length - 1;
-  return pool < 0 ? { hidden, layers } : { hidden, layers, pooled: blocks.length - 1 };
+  return { hidden: tokenLevel.length - 1, layers, last: blocks.length - 1 };
 }
 
 /** `hidden` and the last layer may be one stream; the caller gets two arrays, so that writing to one is safe. */
@@ -261,22 +277,59 @@ function distinct(layers: Float32Array[], hidden: Float32Array): Float32Array[] 
   return layers.map((layer) => (layer === hidden ? layer.slice() : layer));
 }
 
+interface Wants {
+  readonly layers: boolean;
+  readonly pooled: boolean;
+  readonly logits: boolean;
+}
+
+/** Refuses what belongs to a block that the plan lacks, and a missing memory; the core checks lengths and ranges. */
+function checkFits({ blocks, memoryWidth }: Plan, batch: NativeBatch, wants: Wants): void {
+  const given = (entries: Record<string, unknown>) =>
+    Object.keys(entries).find((name) => entries[name] !== undefined && entries[name] !== false);
+  const refuse = (got: string | undefined, what: string) => {
+    if (got) throw invalid('input', got, `neither, as the plan has no ${what}`);
+  };
+  const { poolWeights, selected, memory, memoryOffsets } = batch;
+  if (!blocks.some(({ block }) => block === 'pool')) {
+    refuse(given({ outputPooled: wants.pooled, poolWeights }), 'pool block');
+  }
+  if (!blocks.some(({ block }) => block === 'select')) {
+    refuse(given({ outputLogits: wants.logits, selected }), 'select block');
+  }
+  if (memoryWidth === undefined) {
+    refuse(given({ memory, memoryOffsets }), 'attention over a memory');
+    return;
+  }
+  if (!memory) throw invalid('input.memory', 'undefined', `[Tm, ${memoryWidth}] in a Float32Array`);
+  if (!memoryOffsets) throw invalid('input.memoryOffsets', 'undefined', '[B + 1] in an Int32Array');
+}
+
 function readInput(input: unknown) {
   const entry = checkObject('input', input, FORWARD_KEYS);
-  const { outputHiddenStates = false, outputPooled = false } = entry;
-  const types = optional(entry['types'], (value) => checkInt32Array('input.types', value));
-  const poolWeights = optional(entry['poolWeights'], (value) =>
-    checkFloat32Array('input.poolWeights', value),
-  );
+  const { outputHiddenStates = false, outputPooled = false, outputLogits = false } = entry;
+  const ints = (name: string) =>
+    optional(entry[name], (value) => checkInt32Array(`input.${name}`, value));
+  const floats = (name: string) =>
+    optional(entry[name], (value) => checkFloat32Array(`input.${name}`, value));
+  const types = ints('types');
+  const poolWeights = floats('poolWeights');
+  const selected = ints('selected');
+  const memory = floats('memory');
+  const memoryOffsets = ints('memoryOffsets');
   const batch: NativeBatch = {
     tokens: checkInt32Array('input.tokens', entry['tokens']),
     offsets: checkInt32Array('input.offsets', entry['offsets']),
     ...(types && { types }),
     ...(poolWeights && { poolWeights }),
+    ...(selected && { selected }),
+    ...(memory && { memory }),
+    ...(memoryOffsets && { memoryOffsets }),
   };
-  const wants = {
+  const wants: Wants = {
     layers: checkBoolean('input.outputHiddenStates', outputHiddenStates),
     pooled: checkBoolean('input.outputPooled', outputPooled),
+    logits: checkBoolean('input.outputLogits', outputLogits),
   };
   return { batch, wants, signal: checkSignal('input.signal', entry['signal']) };
 }
