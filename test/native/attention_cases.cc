@@ -109,10 +109,12 @@ KernelOutput AttentionCase::run(const ops::OpTable& table, ops::Executor& execut
 namespace {
 
 std::string name_of(const AttentionCase& c, const std::string& family) {
-  std::string name = family + " D " + std::to_string(c.head_dim) + " heads " +
-                     std::to_string(c.heads) + "/" + std::to_string(c.key_heads) +
-                     (c.mask == ops::Mask::kCausal ? " causal" : "") + " window " +
-                     std::to_string(c.window) + " lengths";
+  std::string name =
+      family + " D " + std::to_string(c.head_dim) + " heads " + std::to_string(c.heads) + "/" +
+      std::to_string(c.key_heads) + (c.mask == ops::Mask::kCausal ? " causal" : "") +
+      (c.slopes.empty() ? "" : " slopes") +
+      (c.places == KeyPlaces::kShuffledBlocks ? " shuffled" : "") + " bias " +
+      std::to_string(c.relative_bias.size()) + " window " + std::to_string(c.window) + " lengths";
   for (size_t b = 0; b < c.queries.size(); ++b) {
     name += " " + std::to_string(c.queries[b]) + "/" + std::to_string(c.keys[b]);
   }
@@ -150,6 +152,53 @@ AttentionCase self_attention(std::vector<int32_t> lengths, int64_t head_dim) {
 
 }  // namespace
 
+// Every score with ALiBi slopes, relative biases of a short and a long reach, or both; by keys that
+// lie in order or in pages.
+void add_positions(Collector& all) {
+  for (ops::Mask mask : {ops::Mask::kFull, ops::Mask::kCausal}) {
+    for (int64_t window : {-1, 20, 64}) {
+      for (int64_t reach : {-1, 0, 1, 5, 70, 200}) {
+        for (bool slopes : {false, true}) {
+          if (reach < 0 && !slopes) continue;
+          AttentionCase c;
+          c.queries = {1, 67, 5, 0, 9};
+          c.keys = {66, 67, 130, 3, 4};
+          c.heads = 6;
+          c.key_heads = 2;
+          c.head_dim = 20;
+          c.mask = mask;
+          c.window = window;
+          if (slopes) c.slopes = {0.5f, 0.25f, 0.125f, 1, -0.75f, 0};
+          if (reach >= 0) c.relative_bias = random_floats(6 * (2 * reach + 1), all.seed, 3);
+          all.add(c, "positions", 1);
+          c.places = KeyPlaces::kShuffledBlocks;
+          all.add(c, "positions", 1);
+        }
+      }
+    }
+  }
+}
+
+// Decoding: a query or a few for each sequence, over groups that fill less than a vector, a panel,
+// and more than one.
+void add_decoding(Collector& all) {
+  for (int64_t key_heads : {1, 2, 3}) {
+    for (int64_t group : {1, 2, 3, 5, 8, 16, 17, 49}) {
+      for (int32_t queries : {1, 2, 7}) {
+        AttentionCase c;
+        c.queries = {queries, queries, queries, queries, 0, queries};
+        c.keys = {1, 64, 65, 200, 70, 0};
+        c.heads = key_heads * group;
+        c.key_heads = key_heads;
+        c.head_dim = 8;
+        c.mask = ops::Mask::kCausal;
+        c.places = KeyPlaces::kShuffledBlocks;
+        all.add(c, "decoding", 1);
+      }
+    }
+  }
+}
+
 std::vector<KernelCase> attention_cases() {
   Collector all;
   for (int32_t length = 1; length <= 67; ++length) all.add(self_attention({length}, 8), "plain", 2);
@@ -181,6 +230,13 @@ std::vector<KernelCase> attention_cases() {
     c.keys = {2, 7};
     c.mask = ops::Mask::kCausal;  // the first queries stand before the first key
     all.add(c, "cross", 1);
+  }
+  add_positions(all);
+  add_decoding(all);
+  for (int64_t head_dim : {1, 7, 64, 129, 256}) {
+    AttentionCase c = self_attention({3, 100, 0, 64}, head_dim);
+    c.places = KeyPlaces::kShuffledBlocks;
+    all.add(c, "plain", 1);
   }
   all.add(self_attention({512}, 32), "large", 50);
   all.add(self_attention({3, 150}, 64), "large", 1000);

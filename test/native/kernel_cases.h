@@ -23,7 +23,7 @@ struct KernelCase {
 
 std::vector<KernelCase> linear_cases();
 std::vector<KernelCase> attention_cases();
-std::vector<KernelCase> row_cases();  // embed, norm, pool
+std::vector<KernelCase> row_cases();  // embed, norm, gather, scatter, rotary, pool
 std::vector<KernelCase> all_cases();
 
 // Seeded inputs. Uniform in [-1, 1), times `scale`.

@@ -1,4 +1,4 @@
-// Cases of the ops that work row by row: embed, norm, pool.
+// Cases of the ops that work row by row: embed, norm, gather, scatter, rotary, pool.
 #include "compare.h"
 #include "kernel_cases.h"
 
@@ -90,6 +90,78 @@ KernelOutput run_norm(int64_t rows, int64_t columns, ops::NormKind kind, bool re
   return {out.values(), out.guards_intact()};
 }
 
+// A norm for each part of a row.
+KernelOutput run_grouped_norm(int64_t rows, int64_t groups, int64_t part, ops::NormKind kind,
+                              const ops::OpTable& table, ops::Executor& executor) {
+  const uint64_t seed = static_cast<uint64_t>(rows * 31 + groups * 7 + part);
+  const int64_t columns = groups * part;
+  auto x = random_floats(rows * columns, seed);
+  // Parts of very different sizes: a norm over more than one of them would show.
+  for (size_t i = 0; i < x.size(); ++i) {
+    x[i] *= static_cast<float>(1 + static_cast<int64_t>(i) / part % groups * 10);
+  }
+  const auto gain = random_floats(part, seed + 1), bias = random_floats(part, seed + 2);
+  GuardedRows out(rows, columns, columns + 3);
+  out.fill(x);
+  ops::NormArgs args;
+  args.out = {out.data(), DType::kF32, rows, columns, out.stride()};
+  args.x = args.out;
+  args.groups = groups;
+  args.norm = norm_of(kind, gain, bias);
+  table.norm(executor, args);
+  return {out.values(), out.guards_intact()};
+}
+
+KernelOutput run_gather(int64_t rows, int64_t taken, int64_t columns, const ops::OpTable& table,
+                        ops::Executor& executor) {
+  GuardedRows x(rows, columns, columns + 2), out(taken, columns, columns + 5);
+  x.fill(random_floats(rows * columns, 3));
+  std::vector<int32_t> list;
+  for (int64_t r = 0; r < taken; ++r) list.push_back(static_cast<int32_t>((r * 7 + 3) % rows));
+  ops::GatherArgs args;
+  args.x = {x.data(), DType::kF32, rows, columns, x.stride()};
+  args.rows = list.data();
+  args.out = {out.data(), DType::kF32, taken, columns, out.stride()};
+  table.gather(executor, args);
+  return {out.values(), out.guards_intact() && x.guards_intact()};
+}
+
+KernelOutput run_scatter(int64_t rows, int64_t put, int64_t columns, const ops::OpTable& table,
+                         ops::Executor& executor) {
+  GuardedRows out(rows, columns, columns + 5);
+  const auto before = random_floats(rows * columns, 4);
+  out.fill(before);  // what no row is put over must stay
+  const auto x = random_floats(put * columns, 5);
+  std::vector<int32_t> list;
+  for (int64_t m = 0; m < put; ++m) list.push_back(static_cast<int32_t>((m * 7 + 2) % rows));
+  ops::ScatterArgs args;
+  args.x = view(x, put, columns);
+  args.rows = list.data();
+  args.out = {out.data(), DType::kF32, rows, columns, out.stride()};
+  table.scatter(executor, args);
+  // Where nothing is put, doing nothing is right: no values that a table without the op could miss.
+  if (put == 0) return {{}, out.guards_intact() && out.values() == before};
+  return {out.values(), out.guards_intact()};
+}
+
+// `turned` columns of each head are pairs. The table of angles need not be cosines and sines.
+KernelOutput run_rotary(int64_t tokens, int64_t heads, int64_t head_dim, int64_t turned,
+                        ops::RotaryPairs pairs, const ops::OpTable& table,
+                        ops::Executor& executor) {
+  const int64_t columns = heads * head_dim;
+  GuardedRows x(tokens, columns, columns + 6), angles(tokens, turned, turned + 1);
+  x.fill(random_floats(tokens * columns, static_cast<uint64_t>(columns)));
+  angles.fill(random_floats(tokens * turned, 6));
+  ops::RotaryArgs args;
+  args.angles = {angles.data(), DType::kF32, tokens, turned, angles.stride()};
+  args.heads = heads;
+  args.head_dim = head_dim;
+  args.pairs = pairs;
+  args.x = {x.data(), DType::kF32, tokens, columns, x.stride()};
+  table.rotary(executor, args);
+  return {x.values(), x.guards_intact() && angles.guards_intact()};
+}
+
 KernelOutput run_pool(const std::vector<int32_t>& lengths, int64_t columns, ops::PoolKind kind,
                       const ops::OpTable& table, ops::Executor& executor) {
   const auto offsets = offsets_of(lengths);
@@ -109,6 +181,58 @@ KernelOutput run_pool(const std::vector<int32_t>& lengths, int64_t columns, ops:
   args.out = {out.data(), DType::kF32, rows, columns, out.stride()};
   table.pool(executor, args);
   return {out.values(), out.guards_intact()};
+}
+
+void add_grouped_norms(std::vector<KernelCase>& cases) {
+  for (ops::NormKind kind : {ops::NormKind::kLayer, ops::NormKind::kRms, ops::NormKind::kL2}) {
+    for (int64_t part : {1, 4, 7, 16, 17, 64, 128}) {
+      for (int64_t groups : {1, 2, 5}) {
+        for (int64_t rows : {0, 1, 19}) {
+          cases.push_back({"norm",
+                           std::to_string(rows) + " rows of " + std::to_string(groups) +
+                               " groups of " + std::to_string(part) + " norm " +
+                               std::to_string(static_cast<int>(kind)),
+                           [=](const ops::OpTable& table, ops::Executor& executor) {
+                             return run_grouped_norm(rows, groups, part, kind, table, executor);
+                           }});
+        }
+      }
+    }
+  }
+}
+
+void add_moves(std::vector<KernelCase>& cases) {
+  for (int64_t columns : {1, 4, 15, 16, 17, 97}) {
+    for (int64_t moved : {0, 1, 15, 16, 17, 41}) {
+      const std::string name = std::to_string(moved) + " rows of " + std::to_string(columns);
+      cases.push_back({"gather", name, [=](const ops::OpTable& table, ops::Executor& executor) {
+                         return run_gather(23, moved, columns, table, executor);
+                       }});
+      cases.push_back({"scatter", name, [=](const ops::OpTable& table, ops::Executor& executor) {
+                         return run_scatter(44, moved, columns, table, executor);
+                       }});
+    }
+  }
+}
+
+void add_rotations(std::vector<KernelCase>& cases) {
+  struct Head {
+    int64_t dim, turned;
+  };
+  for (ops::RotaryPairs pairs : {ops::RotaryPairs::kHalves, ops::RotaryPairs::kNeighbours}) {
+    for (Head head : {Head{2, 2}, {8, 8}, {14, 10}, {32, 32}, {34, 34}, {64, 16}, {128, 128}}) {
+      for (int64_t tokens : {0, 1, 16, 35}) {
+        cases.push_back({"rotary",
+                         std::to_string(tokens) + " tokens, " + std::to_string(head.turned) +
+                             " of " + std::to_string(head.dim) + " columns, pairs " +
+                             std::to_string(static_cast<int>(pairs)),
+                         [=](const ops::OpTable& table, ops::Executor& executor) {
+                           return run_rotary(tokens, 3, head.dim, head.turned, pairs, table,
+                                             executor);
+                         }});
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -150,6 +274,9 @@ std::vector<KernelCase> row_cases() {
           });
     }
   }
+  add_grouped_norms(cases);
+  add_moves(cases);
+  add_rotations(cases);
   return cases;
 }
 
