@@ -11,19 +11,15 @@ import type {
   AttentionBlock,
   Block,
   EmbedBlock,
+  FeedForwardBlock,
   LinearSpec,
   NormSpec,
   Plan,
+  Rotary,
   WeightRef,
 } from '../../lib/plan';
 import { at } from './comparator';
-import { Random } from './random';
-
-export interface Matrix {
-  readonly rows: number;
-  readonly columns: number;
-  readonly data: Float64Array;
-}
+import { ACTIVATIONS, type Arithmetic, get, type Matrix, matrix, sinusoid } from './naive-math';
 
 export interface NaiveBatch {
   readonly tokens: Int32Array;
@@ -31,58 +27,11 @@ export interface NaiveBatch {
   readonly types?: Int32Array;
   /** [weighted parts, T] */
   readonly poolWeights?: Float32Array;
+  readonly selected?: Int32Array;
+  /** [Tm, memoryWidth] and [B + 1] */
+  readonly memory?: Float32Array;
+  readonly memoryOffsets?: Int32Array;
 }
-
-/** How every result is rounded, and in which order sums are taken. */
-export interface Arithmetic {
-  round(x: number): number;
-  /** The indices 0 .. count - 1, in the order in which they are summed. */
-  order(count: number): readonly number[];
-}
-
-export const exact: Arithmetic = { round: (x) => x, order: forwards() };
-
-/**
- * f32 in several orders of summation: all are equally naive, and where a result has few values, or a long
- * chain of blocks amplifies the first rounding errors, one order alone can be close to f64 by luck.
- */
-export const naiveF32: readonly Arithmetic[] = [
-  { round: Math.fround, order: forwards() },
-  { round: Math.fround, order: shuffled(1) },
-  { round: Math.fround, order: shuffled(2) },
-  { round: Math.fround, order: shuffled(3) },
-];
-
-function forwards(): Arithmetic['order'] {
-  return remembered((count) => Array.from({ length: count }, (_, i) => i));
-}
-
-function shuffled(seed: number): Arithmetic['order'] {
-  return remembered((count) => new Random(seed).permutation(count));
-}
-
-function remembered(order: Arithmetic['order']): Arithmetic['order'] {
-  const known = new Map<number, readonly number[]>();
-  return (count) => {
-    const result = known.get(count) ?? order(count);
-    known.set(count, result);
-    return result;
-  };
-}
-
-export function matrix(
-  rows: number,
-  columns: number,
-  value: (i: number, j: number) => number,
-): Matrix {
-  const data = new Float64Array(rows * columns);
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) data[i * columns + j] = value(i, j);
-  }
-  return { rows, columns, data };
-}
-
-const get = (m: Matrix, i: number, j: number) => at(m.data, i * m.columns + j);
 
 /** Runs the plan and returns the stream after every block. */
 export function runNaive(
@@ -91,7 +40,7 @@ export function runNaive(
   batch: NaiveBatch,
   arithmetic: Arithmetic,
 ): Matrix[] {
-  const run = new NaiveRun(weights, batch, arithmetic);
+  const run = new NaiveRun(weights, batch, plan.memoryWidth ?? 0, arithmetic);
   let stream: Matrix = { rows: 0, columns: 0, data: new Float64Array() };
   return plan.blocks.map((block) => {
     stream = run.block(block, stream);
@@ -103,6 +52,7 @@ class NaiveRun {
   constructor(
     readonly weights: ReadonlyMap<string, Matrix>,
     readonly batch: NaiveBatch,
+    readonly memoryWidth: number,
     readonly arithmetic: Arithmetic,
   ) {}
 
@@ -119,28 +69,38 @@ class NaiveRun {
         return this.norm(block.normAfter, this.sum(x, this.linear(block.output, output)));
       }
       case 'feedForward': {
-        const inner = this.linear(block.up, this.norm(block.normBefore, x));
-        const activated = this.activate(block.activation, inner);
-        return this.norm(block.normAfter, this.sum(x, this.linear(block.down, activated)));
+        const inner = this.inner(block, this.norm(block.normBefore, x));
+        return this.norm(block.normAfter, this.sum(x, this.linear(block.down, inner)));
       }
       case 'norm':
         return this.norm(block.norm, x);
       case 'project':
-        return this.activate(block.activation, this.linear(block.linear, x));
+        return this.activate(block.activation, this.linear(block.linear, x, block.scale));
       case 'pool':
         return this.pool(block.parts, x);
+      case 'select': {
+        const { selected } = this.batch;
+        return selected
+          ? matrix(selected.length, x.columns, (r, j) => get(x, at(selected, r), j))
+          : x;
+      }
     }
   }
 
-  /** The view: transposed if asked, then a range of rows. A vector is one column. */
+  /** The view: transposed if asked, then a range or groups of rows. A vector is one column. */
   view(ref: WeightRef): Matrix {
     const stored = this.weights.get(ref.tensor);
     if (!stored) throw new Error(`naive: no weight ${ref.tensor}`);
     const all = ref.transpose
       ? matrix(stored.columns, stored.rows, (i, j) => get(stored, j, i))
       : stored;
-    const [begin, end] = ref.rows ?? [0, all.rows];
-    return matrix(end - begin, all.columns, (i, j) => get(all, begin + i, j));
+    const rows = Array.from({ length: all.rows }, (_, i) => i).filter((i) => {
+      const [begin, end] = ref.rows ?? [0, all.rows];
+      if (!ref.groups) return begin <= i && i < end;
+      const [first, length, step] = ref.groups;
+      return i >= first && (i - first) % step < length;
+    });
+    return matrix(rows.length, all.columns, (i, j) => get(all, at(rows, i), j));
   }
 
   embed({ tokens, types, positions, scale = 1 }: EmbedBlock): Matrix {
@@ -156,19 +116,32 @@ class NaiveRun {
       if (learned && positions?.kind === 'learned') {
         value = round(value + get(learned, at(local, t) + (positions.offset ?? 0), j));
       }
-      if (positions?.kind === 'sinusoidal') value = round(value + sinusoid(at(local, t), j, width));
+      if (positions?.kind === 'sinusoidal') {
+        value = round(value + sinusoid(at(local, t), j, width, positions.layout ?? 'interleaved'));
+      }
       return value;
     });
   }
 
-  linear({ weight, bias }: LinearSpec, x: Matrix): Matrix {
+  linear({ weight, bias }: LinearSpec, x: Matrix, scale = 1): Matrix {
     const { round } = this;
     const w = this.view(weight);
     const b = bias && this.view(bias);
     return matrix(x.rows, w.rows, (i, n) => {
-      const total = this.total(x.columns, (k) => round(get(x, i, k) * get(w, n, k)));
+      const product = this.total(x.columns, (k) => round(get(x, i, k) * get(w, n, k)));
+      const total = round(scale * product);
       return b ? round(total + get(b, n, 0)) : total;
     });
+  }
+
+  /** activation(up(x)), or activation(gate(x)) · up(x). */
+  inner({ gate, up, activation }: FeedForwardBlock, x: Matrix): Matrix {
+    if (!gate) return this.activate(activation, this.linear(up, x));
+    const open = this.activate(activation, this.linear(gate, x));
+    const values = this.linear(up, x);
+    return matrix(x.rows, values.columns, (i, j) =>
+      this.round(get(open, i, j) * get(values, i, j)),
+    );
   }
 
   sum(a: Matrix, b: Matrix): Matrix {
@@ -215,27 +188,24 @@ class NaiveRun {
   attention(block: AttentionBlock, x: Matrix): Matrix {
     const { round, batch } = this;
     const { heads, headDim: d, keyHeads = heads } = block;
-    const scale = block.scale ?? 1 / Math.sqrt(d);
-    const query = this.linear(block.query, x);
-    const key = this.linear(block.key, x);
-    const value = this.linear(block.value, x);
+    const [source, offsets] = this.keySource(block, x);
+    const query = this.headRows(block, block.queryNorm, this.linear(block.query, x));
+    const key = this.headRows(block, block.keyNorm, this.linear(block.key, source));
+    const value = this.linear(block.value, source);
+    const score = this.scorer(block, query, key);
     const sequence = sequenceIndex(batch.offsets);
     const out = new Float64Array(x.rows * heads * d);
     for (let i = 0; i < x.rows; i++) {
-      const visible = range(batch.offsets, at(sequence, i)).filter(
+      const visible = range(offsets, at(sequence, i)).filter(
         (j) =>
           (block.mask !== 'causal' || j <= i) &&
           (block.window === undefined || Math.abs(i - j) <= block.window),
       );
       for (let h = 0; h < heads; h++) {
         const g = Math.floor(h / (heads / keyHeads));
-        const scores = visible.map((j) =>
-          round(
-            scale * this.total(d, (c) => round(get(query, i, h * d + c) * get(key, j, g * d + c))),
-          ),
-        );
+        const scores = visible.map((j) => score(h, i, g, j));
         const largest = Math.max(...scores);
-        const powers = scores.map((score) => round(Math.exp(round(score - largest))));
+        const powers = scores.map((s) => round(Math.exp(round(s - largest))));
         const denominator = this.total(powers.length, (n) => at(powers, n));
         for (let c = 0; c < d; c++) {
           const weighted = this.total(visible.length, (n) =>
@@ -246,6 +216,67 @@ class NaiveRun {
       }
     }
     return { rows: x.rows, columns: heads * d, data: out };
+  }
+
+  /** The rows that keys and values come from, and where each sequence's begin. */
+  keySource({ keysFrom }: AttentionBlock, x: Matrix): [Matrix, Int32Array] {
+    const { batch, memoryWidth } = this;
+    if (keysFrom !== 'memory') return [x, batch.offsets];
+    const { memory, memoryOffsets } = batch;
+    if (!memory || !memoryOffsets) throw new Error('naive: no memory');
+    const rows = memory.length / memoryWidth;
+    return [{ rows, columns: memoryWidth, data: Float64Array.from(memory) }, memoryOffsets];
+  }
+
+  /** Queries or keys: each head normed, then turned. */
+  headRows(block: AttentionBlock, norm: NormSpec | undefined, x: Matrix): Matrix {
+    const { headDim, rotary } = block;
+    const heads = x.columns / headDim;
+    const single = { rows: x.rows * heads, columns: headDim, data: x.data };
+    const { data } = this.norm(norm, single);
+    const normed = { ...x, data };
+    return rotary ? this.rotate(rotary, headDim, normed) : normed;
+  }
+
+  /** Su et al. 2021: the pair (a, b) as the complex number a + bi, times magnitude · e^(i · position · frequency). */
+  rotate(rotary: Rotary, headDim: number, x: Matrix): Matrix {
+    const { round } = this;
+    const { frequencies, pairs = 'halves', magnitude = 1 } = rotary;
+    const count = frequencies.length;
+    const local = localPositions(this.batch.offsets);
+    return matrix(x.rows, x.columns, (t, column) => {
+      const c = column % headDim;
+      if (c >= 2 * count) return get(x, t, column);
+      const [pair, isReal] =
+        pairs === 'halves' ? [c % count, c < count] : [Math.floor(c / 2), c % 2 === 0];
+      const distance = pairs === 'halves' ? count : 1;
+      const other = get(x, t, isReal ? column + distance : column - distance);
+      const angle = round(at(local, t) * at(frequencies, pair));
+      const cosine = round(magnitude * round(Math.cos(angle)));
+      const sine = round(magnitude * round(Math.sin(angle)));
+      const kept = round(get(x, t, column) * cosine);
+      return round(isReal ? kept - round(other * sine) : kept + round(other * sine));
+    });
+  }
+
+  /** The score of head h's query i with key head g's key j, of which i and j count packed rows. */
+  scorer(block: AttentionBlock, query: Matrix, key: Matrix) {
+    const { round } = this;
+    const { headDim: d, slopes, relativeBias, scale = 1 / Math.sqrt(d) } = block;
+    const table = relativeBias && this.view(relativeBias.table);
+    return (h: number, i: number, g: number, j: number): number => {
+      const product = this.total(d, (c) =>
+        round(get(query, i, h * d + c) * get(key, j, g * d + c)),
+      );
+      let score = round(scale * product);
+      if (slopes) score = round(score + round(at(slopes, h) * (j - i)));
+      if (relativeBias && table) {
+        const limit = (relativeBias.buckets.length - 1) / 2;
+        const distance = Math.min(Math.max(j - i, -limit), limit);
+        score = round(score + get(table, at(relativeBias.buckets, limit + distance), h));
+      }
+      return score;
+    };
   }
 
   pool(parts: readonly ('weighted' | 'max')[], x: Matrix): Matrix {
@@ -285,31 +316,4 @@ function localPositions(offsets: Int32Array): number[] {
   return Array.from({ length: offsets.length - 1 }, (_, b) =>
     range(offsets, b).map((_t, i) => i),
   ).flat();
-}
-
-/** Vaswani et al. 2017, section 3.5, as the f32 that a table of them holds. */
-function sinusoid(position: number, column: number, width: number): number {
-  const angle = position / 10000 ** ((2 * Math.floor(column / 2)) / width);
-  return Math.fround(column % 2 === 0 ? Math.sin(angle) : Math.cos(angle));
-}
-
-const ACTIVATIONS: Record<Activation, (x: number) => number> = {
-  identity: (x) => x,
-  relu: (x) => Math.max(0, x),
-  gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
-  gelu_tanh: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
-  silu: (x) => x / (1 + Math.exp(-x)),
-  tanh: Math.tanh,
-};
-
-/** 2/√π · exp(-x²) · Σ 2ⁿ x²ⁿ⁺¹ / (2n+1)!!: every term has the sign of x, so nothing cancels (DLMF 7.6.2). */
-export function erf(x: number): number {
-  if (Math.abs(x) > 6) return Math.sign(x); // 1 - erf(6) = 2e-17, below f64's rounding
-  let term = x;
-  let total = x;
-  for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(total); n++) {
-    term *= (2 * x * x) / (2 * n + 1);
-    total += term;
-  }
-  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * total;
 }

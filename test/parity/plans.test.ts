@@ -6,7 +6,8 @@
 import { loadAddon } from '../../lib/native';
 import type { Block, Plan } from '../../lib/plan';
 import { at, type Comparison, compare, maxAbsOf, policyTolerance, Report } from './comparator';
-import { exact, type Matrix, naiveF32, runNaive } from './naive';
+import { runNaive } from './naive';
+import { exact, type Matrix, naiveF32 } from './naive-math';
 import { Random } from './random';
 import { type RandomPlan, randomPlan } from './random-plan';
 

@@ -14,7 +14,8 @@ import type {
   Plan,
   WeightRef,
 } from '../../lib/plan';
-import { type Matrix, matrix, type NaiveBatch } from './naive';
+import type { NaiveBatch } from './naive';
+import { type Matrix, matrix } from './naive-math';
 import type { Random } from './random';
 
 const ACTIVATIONS: readonly Activation[] = [
