@@ -23,6 +23,7 @@ import {
 import { Embeddings, type EmbeddingUsage } from './embeddings';
 import { resolveModel } from './hub';
 import type { NativeModel } from './native';
+import { packed } from './packing';
 import { fillPoolWeights, type PoolingMode } from './pooling';
 import { Running } from './running';
 import { readSentenceFolder, type SentenceFolder } from './sentence-folder';
@@ -240,7 +241,7 @@ export class SentenceEncoder {
   /** One forward; of the last block, a norm, each sequence takes what goes in or what comes out. */
   #run(sequences: readonly Sequence[]): Job<readonly Float32Array[]> {
     const { folder, model, skipped } = this.#parts;
-    const batch = pack(sequences);
+    const batch = packed(sequences.map(({ ids }) => ids));
     const poolWeights = fillPoolWeights(folder.poolings, batch.offsets, skipped);
     const normalized = folder.plan.blocks.length - 1;
     const kinds = new Set(sequences.map(({ normalize }) => normalize));
@@ -293,18 +294,6 @@ function readTexts(value: unknown): readonly string[] {
 
 function cancelAll(jobs: readonly Job<unknown>[]): void {
   for (const job of jobs) job.cancel();
-}
-
-function pack(sequences: readonly Sequence[]) {
-  const offsets = new Int32Array(sequences.length + 1);
-  sequences.forEach(({ length }, i) => {
-    offsets[i + 1] = (offsets[i] as number) + length;
-  });
-  const tokens = new Int32Array(offsets[sequences.length] as number);
-  sequences.forEach(({ ids }, i) => {
-    tokens.set(ids, offsets[i]);
-  });
-  return { tokens, offsets };
 }
 
 /** Python's: what sentence_bert_config.json says, else the tokenizer, and never more than there are positions. */

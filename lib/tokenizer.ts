@@ -1,5 +1,5 @@
 /**
- * Texts to token ids, by the model's own tokenizer.json.
+ * Texts to token ids and back, by the model's own tokenizer.json.
  *
  * The only file that knows the tokenizer library. Padding and truncation that tokenizer.json asks for
  * are turned off: nothing is padded, and truncation is per call, keeping the special tokens as Python does.
@@ -10,6 +10,10 @@ import type { Encoding, Tokenizer as LibraryTokenizer } from '@anush008/tokenize
 import { invalid, isObject } from './check';
 import { MultiheadError } from './errors';
 import { Config, isFile } from './json';
+import { cleanSpaces } from './text-cleanup';
+import { type Span, utf16Spans } from './text-offsets';
+import { type Keeps, keptTokens } from './token-truncation';
+import { SpecialTokens } from './tokenizer-special';
 
 /** One text's tokens, special ones included. */
 export interface TokenSequence {
@@ -17,6 +21,25 @@ export interface TokenSequence {
   /** Tokens before truncation. */
   readonly fullLength: number;
 }
+
+/** A text, or two that the model reads as one sequence. */
+export interface TextInput {
+  readonly text: string;
+  readonly pair?: string;
+}
+
+/** The tokens of a text or a pair with where they come from; arrays have one entry a token. */
+export interface AnnotatedTokens extends TokenSequence {
+  /** Segment types. */
+  readonly types: Int32Array;
+  /** The text that the token comes from, 0 or 1; null: a special token of the model. */
+  readonly sequence: readonly (number | null)[];
+  /** Where in that JavaScript string; special tokens have [0, 0]. */
+  readonly spans: readonly Span[];
+}
+
+/** Whether decoded text shows special tokens. */
+export type SpecialsInText = 'skip' | 'keep';
 
 export interface TokenizerOptions {
   /** Lower-case texts before anything else, unless tokenizer.json does. Default false. */
@@ -26,20 +49,28 @@ export interface TokenizerOptions {
 export class Tokenizer {
   readonly #library: LibraryTokenizer;
   readonly #frame: Frame;
-  readonly #keeps: 'begin' | 'end';
+  readonly #keeps: Keeps;
   /** Where tokenizer_config.json says so: the longest sequence. */
   readonly maxLength: number | undefined;
+  readonly specials: SpecialTokens;
+  /** Whether decoded text loses the spaces before its punctuation. */
+  readonly cleansSpaces: boolean;
+  /** Whether a token inside a word is marked as such, as `##` does. */
+  readonly marksSubwords: boolean;
 
-  private constructor(
-    library: LibraryTokenizer,
-    frame: Frame,
-    keeps: 'begin' | 'end',
-    maxLength: number | undefined,
-  ) {
+  private constructor(library: LibraryTokenizer, frame: Frame, config: Config, model: unknown) {
+    const { type, continuing_subword_prefix: prefix } = isObject(model) ? model : {};
     this.#library = library;
     this.#frame = frame;
-    this.#keeps = keeps;
-    this.maxLength = maxLength;
+    const side = config.literal('truncation_side', ['left', 'right'], 'right');
+    this.#keeps = side === 'right' ? 'begin' : 'end';
+    // Python writes 1e30 for "no limit".
+    const limit = config.get('model_max_length') as number;
+    this.maxLength = Number.isInteger(limit) && limit < 2 ** 31 ? limit : undefined;
+    this.specials = new SpecialTokens(config, (token) => library.tokenToId(token) ?? undefined);
+    // Python ignores the setting where a token carries its own space.
+    this.cleansSpaces = config.boolean('clean_up_tokenization_spaces', false) && type !== 'BPE';
+    this.marksSubwords = typeof prefix === 'string' && prefix !== '';
   }
 
   /** @throws MultiheadError FILE_ERROR where there is no tokenizer.json, INVALID_ARGUMENT where it is malformed. */
@@ -57,17 +88,14 @@ export class Tokenizer {
       normalizer: options.lowerCase ? lowerCasing(values['normalizer']) : values['normalizer'],
     });
     const config = await Config.readIfPresent(folder, 'tokenizer_config.json');
-    const side = config.literal('truncation_side', ['left', 'right'], 'right');
-    const limit = config.get('model_max_length');
-    // Python writes 1e30 for "no limit".
-    const maxLength = Number.isInteger(limit) && (limit as number) < 2 ** 31 ? limit : undefined;
-    const frame = await probeFrame(library);
-    return new Tokenizer(
-      library,
-      frame,
-      side === 'right' ? 'begin' : 'end',
-      maxLength as number | undefined,
-    );
+    return new Tokenizer(library, await probeFrame(library), config, values['model']);
+  }
+
+  /** None where the folder has no tokenizer.json. @throws MultiheadError INVALID_ARGUMENT: it is malformed. */
+  static async loadIfPresent(folder: string): Promise<Tokenizer | undefined> {
+    return (await isFile(join(folder, 'tokenizer.json')))
+      ? await Tokenizer.load(folder)
+      : undefined;
   }
 
   /** Special tokens around every text: no sequence is shorter. */
@@ -98,6 +126,50 @@ export class Tokenizer {
     return encodings.map((encoding) => this.#truncate(encoding, maxLength));
   }
 
+  /**
+   * Tokenizes texts and pairs off the event loop; each token knows its place. Of a pair that is too long the longer
+   * text loses tokens first.
+   */
+  async annotate(
+    inputs: readonly TextInput[],
+    maxLength: number,
+    where: (index: number) => string,
+  ): Promise<AnnotatedTokens[]> {
+    inputs.forEach(({ text, pair }, i) => {
+      checkText(where(i), text);
+      if (pair !== undefined) checkText(where(i), pair);
+    });
+    return await Promise.all(
+      inputs.map(async (input) => {
+        const encoding = await translated(() =>
+          this.#library.encode(input.text, input.pair ?? null, { addSpecialTokens: true }),
+        );
+        return annotated(input, encoding, maxLength, this.#keeps);
+      }),
+    );
+  }
+
+  /** The text of tokens, off the event loop, as Python's `decode` gives it. */
+  async decode(ids: readonly number[], specials: SpecialsInText): Promise<string> {
+    const text = await this.decodePlain(ids, specials);
+    return this.cleansSpaces ? cleanSpaces(text) : text;
+  }
+
+  /** {@link decode} without the cleaning of spaces, so that more tokens only append. */
+  async decodePlain(ids: readonly number[], specials: SpecialsInText): Promise<string> {
+    return await translated(() => this.#library.decode([...ids], specials === 'skip'));
+  }
+
+  /** The string of a token, its marks included. */
+  tokenOf(id: number): string {
+    return this.#library.idToToken(id) ?? '';
+  }
+
+  /** Token strings as one text. */
+  join(tokens: readonly string[]): string {
+    return this.#library.getDecoder()?.decode([...tokens]) ?? tokens.join(' ');
+  }
+
   #truncate(encoding: Encoding, maxLength: number): TokenSequence {
     const ids = encoding.getIds();
     if (ids.length <= maxLength) return { ids: Int32Array.from(ids), fullLength: ids.length };
@@ -109,6 +181,28 @@ export class Tokenizer {
     const framed = [...ids.slice(0, before), ...kept, ...ids.slice(ids.length - after)];
     return { ids: Int32Array.from(framed), fullLength: ids.length };
   }
+}
+
+function annotated(
+  { text, pair = '' }: TextInput,
+  encoding: Encoding,
+  maxLength: number,
+  keeps: Keeps,
+): AnnotatedTokens {
+  const sequence = encoding.getSequenceIds().map((id) => id ?? null);
+  const kept = keptTokens(sequence, maxLength, keeps);
+  const offsets = encoding.getOffsets() as [number, number][];
+  const [inText, inPair] = [utf16Spans(text, offsets), utf16Spans(pair, offsets)];
+  const ids = encoding.getIds();
+  const types = encoding.getTypeIds();
+  const pick = <T>(values: readonly T[]) => kept.map((i) => values[i] as T);
+  return {
+    ids: Int32Array.from(pick(ids)),
+    fullLength: ids.length,
+    types: Int32Array.from(pick(types)),
+    sequence: pick(sequence),
+    spans: pick(sequence.map((id, i) => (id === 1 ? inPair[i] : inText[i]) as Span)),
+  };
 }
 
 /** How many special tokens stand before and after the text's own. */
@@ -174,8 +268,12 @@ async function encodeBatch(
   library: LibraryTokenizer,
   texts: readonly string[],
 ): Promise<Encoding[]> {
+  return await translated(() => library.encodeBatch([...texts], { addSpecialTokens: true }));
+}
+
+async function translated<T>(f: () => Promise<T>): Promise<T> {
   try {
-    return await library.encodeBatch([...texts], { addSpecialTokens: true });
+    return await f();
   } catch (cause) {
     const got = (cause as Error).message;
     throw new MultiheadError('INTERNAL', { where: 'tokenizer', got }, { cause });

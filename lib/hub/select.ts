@@ -12,6 +12,7 @@ const SMALL = new Set([
   'config.json',
   'modules.json',
   'config_sentence_transformers.json',
+  'generation_config.json',
   'tokenizer.json',
   'tokenizer_config.json',
   'special_tokens_map.json',
