@@ -1,10 +1,11 @@
-/** The naive reference checked: run in f64 it must equal torch's f64, on tiny BERTs described by hand. */
+/** The naive reference checked: run in f64 it must equal torch's f64, on tiny BERTs and on plans with every field. */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Activation, Block, LinearSpec, NormSpec, Plan } from '../../lib/plan';
+import { checkPlan } from '../../lib/plan-check';
 import { compare } from './comparator';
-import { GOLDEN, Golden, readArrays } from './goldens';
+import { GOLDEN, Golden, goldenCases, readArrays } from './goldens';
 import { runNaive } from './naive';
 import { erf, exact, type Matrix } from './naive-math';
 
@@ -114,6 +115,25 @@ test.each(CASES)('%s: every layer equals torch in f64', (name) => {
   layers.forEach(({ data, columns }, i) => {
     const reference = expected.subarray(i * size, (i + 1) * size);
     compare(`${name}, layer ${i}`, data, reference, columns, 1e-12);
+  });
+});
+
+test.each(goldenCases('plans'))('plan %s: every block equals torch in f64', (name) => {
+  const golden = new Golden(join(GOLDEN, 'plans', name));
+  const plan: Plan = JSON.parse(readFileSync(join(golden.folder, 'plan.json'), 'utf8'));
+  const batch = {
+    tokens: golden.ints('tokens'),
+    offsets: golden.ints('offsets'),
+    types: golden.ints('types'),
+    poolWeights: golden.floats('poolWeights') as Float32Array,
+    selected: golden.ints('selected'),
+    memory: golden.floats('memory') as Float32Array,
+    memoryOffsets: golden.ints('memoryOffsets'),
+  };
+  const streams = runNaive(checkPlan(plan), readWeights(golden.folder), batch, exact);
+  streams.forEach(({ data, columns }, i) => {
+    const where = `${name}, block ${i} (${plan.blocks[i]?.block})`;
+    compare(where, data, golden.floats(`stream_${i}`), columns, 1e-12);
   });
 });
 
