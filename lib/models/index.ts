@@ -5,10 +5,41 @@ import { Config } from '../json';
 import { openWeights } from '../weights';
 import type { WeightTable } from '../weights/table';
 import { bert } from './bert';
+import { bloom } from './bloom';
+import { distilbert } from './distilbert';
+import { electra } from './electra';
 import type { Family, FamilyModel } from './family';
+import { gpt2 } from './gpt2';
+import { llama } from './llama';
+import { marian } from './marian';
+import { mistral } from './mistral';
+import { modernbert } from './modernbert';
+import { mpnet } from './mpnet';
+import { qwen2 } from './qwen2';
+import { qwen3 } from './qwen3';
+import { roberta, xlmRoberta } from './roberta';
+import { t5 } from './t5';
 import { transformer } from './transformer';
 
-const FAMILIES: readonly Family[] = [bert, transformer];
+/** Every family; test/parity/families.test.ts fails for one without a golden. */
+export const FAMILIES: readonly Family[] = [
+  bert,
+  roberta,
+  xlmRoberta,
+  distilbert,
+  mpnet,
+  electra,
+  modernbert,
+  gpt2,
+  llama,
+  qwen2,
+  qwen3,
+  mistral,
+  bloom,
+  t5,
+  marian,
+  transformer,
+];
 
 const CONVERT =
   "from transformers import AutoModel; AutoModel.from_pretrained('.').save_pretrained('.')";
