@@ -19,6 +19,8 @@ export interface BatcherOptions {
   readonly inFlight: number;
   /** Sequences that may wait; beyond them a call is OVERLOADED. */
   readonly maxQueued: number;
+  /** What messages name the calls. Default: 'encode'. */
+  readonly name?: string;
 }
 
 interface Sized {
@@ -75,6 +77,7 @@ interface Item<S> {
 export class Batcher<S extends Sized> {
   readonly #run: RunBatch<S>;
   readonly #options: BatcherOptions;
+  readonly #name: string;
   #calls: Call<S>[] = [];
   #running = new Set<{ items: readonly Item<S>[]; cancel(): void }>();
   #closed = false;
@@ -82,6 +85,7 @@ export class Batcher<S extends Sized> {
   constructor(run: RunBatch<S>, options: BatcherOptions) {
     this.#run = run;
     this.#options = options;
+    this.#name = options.name ?? 'encode';
   }
 
   /** Sequences that wait for a batch. */
@@ -95,11 +99,11 @@ export class Batcher<S extends Sized> {
    * @throws MultiheadError DISPOSED after close, OVERLOADED when too many sequences wait
    */
   submit(sequences: readonly S[]): Job<readonly Float32Array[]> {
-    if (this.#closed) throw disposed();
+    if (this.#closed) throw this.#disposed();
     const waiting = this.queued;
     if (waiting > 0 && waiting + sequences.length > this.#options.maxQueued) {
       throw new MultiheadError('OVERLOADED', {
-        where: 'encode',
+        where: this.#name,
         got: `${sequences.length} texts while ${waiting} wait`,
         expected: `at most ${this.#options.maxQueued} waiting`,
       });
@@ -117,13 +121,13 @@ export class Batcher<S extends Sized> {
       [...this.#running].flatMap(({ items }) => items.map(({ call }) => call)),
     );
     for (const call of this.#calls) {
-      if (call.waiting.length > 0 || !running.has(call)) call.fail(disposed());
+      if (call.waiting.length > 0 || !running.has(call)) call.fail(this.#disposed());
     }
     this.#calls = [];
   }
 
   #cancel(call: Call<S>): void {
-    call.fail(new MultiheadError('ABORTED', { where: 'encode', got: 'cancelled' }));
+    call.fail(new MultiheadError('ABORTED', { where: this.#name, got: 'cancelled' }));
     this.#calls = this.#calls.filter((other) => other !== call);
     for (const batch of this.#running) {
       if (batch.items.every((item) => item.call.settled)) batch.cancel();
@@ -190,8 +194,8 @@ export class Batcher<S extends Sized> {
     }
     for (const call of calls) this.#start(items.filter((item) => item.call === call));
   }
-}
 
-function disposed(): MultiheadError {
-  return new MultiheadError('DISPOSED', { where: 'encode', got: 'the model was disposed' });
+  #disposed(): MultiheadError {
+    return new MultiheadError('DISPOSED', { where: this.#name, got: 'the model was disposed' });
+  }
 }

@@ -1,21 +1,13 @@
 /** Text that goes on: decoders that predict the next token (GPT-2, Llama and their kin). */
 
-import './disposal';
-import type { Device, DType } from './compute';
 import {
   checkLogitsInput,
   forwardLogits,
   type Logits,
   type LogitsInput,
 } from './generation/forward';
-import {
-  type LanguageModelInfo,
-  type LanguageModelLoadOptions,
-  type LoadedLanguageModel,
-  loadLanguageModel,
-} from './generation/load';
-import type { GenerateOptions, GenerateTokensOptions } from './generation/options';
-import type { Generation, TokenGeneration, TokenIds } from './generation/results';
+import { type LanguageModelLoadOptions, loadLanguageModel } from './generation/load';
+import { TextGenerator } from './generation/text-generator';
 
 /**
  * A causal language model.
@@ -33,19 +25,7 @@ import type { Generation, TokenGeneration, TokenIds } from './generation/results
  * const { text } = await model.generate('The quick brown fox', { maxNewTokens: 20 });
  * for await (const piece of model.stream('Once upon a time')) process.stdout.write(piece);
  */
-export class CausalLM {
-  readonly device: Device;
-  readonly dtype: DType;
-  readonly info: LanguageModelInfo;
-  readonly #loaded: LoadedLanguageModel;
-
-  private constructor(loaded: LoadedLanguageModel) {
-    this.device = loaded.compute.device;
-    this.dtype = loaded.compute.dtype;
-    this.info = loaded.info;
-    this.#loaded = loaded;
-  }
-
+export class CausalLM extends TextGenerator {
   /**
    * Loads a folder with config.json and safetensors, or a model id. Without a tokenizer.json only
    * {@link generateTokens} and {@link forward} work.
@@ -55,51 +35,6 @@ export class CausalLM {
    */
   static async load(idOrFolder: string, options: LanguageModelLoadOptions = {}): Promise<CausalLM> {
     return new CausalLM(await loadLanguageModel('CausalLM', 'decoder', idOrFolder, options));
-  }
-
-  /**
-   * Continues a prompt, or each of several; those of one call are decoded together.
-   *
-   * The prompt is tokenized as Python does by default: an empty one is INVALID_ARGUMENT unless the tokenizer begins
-   * every text with a token of its own. Where the model's length ends before `maxNewTokens`, the text ends there.
-   *
-   * @throws MultiheadError INVALID_ARGUMENT: an option, a prompt that fills the model's length, a cache larger than
-   * `maxCacheBytes` · UNSUPPORTED: no tokenizer · DISPOSED · ABORTED · OUT_OF_MEMORY
-   * @example
-   * const [first, second] = await model.generate(['One', 'Two'], { temperature: 0.8, topP: 0.95, seed: 7 });
-   */
-  async generate(prompt: string, options?: GenerateOptions): Promise<Generation>;
-  async generate(prompts: readonly string[], options?: GenerateOptions): Promise<Generation[]>;
-  async generate(
-    prompts: string | readonly string[],
-    options: GenerateOptions = {},
-  ): Promise<Generation | Generation[]> {
-    return await this.#loaded.model.generate(prompts, options);
-  }
-
-  /**
-   * {@link generate} from token ids to token ids.
-   *
-   * @param ids one sequence, or an array of sequences
-   * @example
-   * const { tokens } = await model.generateTokens([[464, 2068], [1212]], { beams: 4 });
-   */
-  async generateTokens(
-    ids: TokenIds | readonly TokenIds[],
-    options: GenerateTokensOptions = {},
-  ): Promise<TokenGeneration> {
-    return await this.#loaded.model.generateTokens(ids, options);
-  }
-
-  /**
-   * The text in pieces, as it is written. A piece never ends inside a character, and no part of a stop string comes
-   * through; together they are the text that {@link generate} gives, which is also what the iterator returns at its
-   * end. A reader that waits makes the model wait; one that leaves the loop frees the cache.
-   *
-   * @throws MultiheadError at the first piece, what {@link generate} throws; beams are INVALID_ARGUMENT
-   */
-  stream(prompt: string, options: GenerateOptions = {}): AsyncGenerator<string, Generation> {
-    return this.#loaded.model.stream(prompt, options);
   }
 
   /**
@@ -114,31 +49,7 @@ export class CausalLM {
    */
   async forward(input: LogitsInput): Promise<Logits> {
     const { batch, signal } = checkLogitsInput(input);
-    const { decoder, model } = this.#loaded;
+    const { decoder, model } = this.loaded;
     return await forwardLogits(decoder, batch, model.running, signal);
-  }
-
-  /** Native memory of the caches of the calls that run now, in bytes. */
-  get cacheBytes(): number {
-    return this.#loaded.decoder.cacheBytes;
-  }
-
-  /**
-   * Frees the weights and caches once what runs has ended; generations that have not ended reject with DISPOSED, as
-   * later calls do. May be repeated.
-   *
-   * @returns resolves when nothing runs any more
-   */
-  async dispose(): Promise<void> {
-    this[Symbol.dispose]();
-    await this.#loaded.model.running.ended();
-  }
-
-  [Symbol.dispose](): void {
-    this.#loaded.model.dispose();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.dispose();
   }
 }

@@ -1,11 +1,10 @@
 /** `multihead embed`: texts in, one JSON line with a vector out for each, in order and in bounded memory. */
 
-import { once } from 'node:events';
 import { Command } from 'commander';
-import { MultiheadError } from '../errors';
 import { type Embeddings, SentenceEncoder } from '../index';
-import { linesOf } from './lines';
-import { positiveInteger, type SourceOptions, sourceOf, withSource } from './options';
+import { groupsOf, textsOrLines } from './lines';
+import { positiveInteger, type SourceOptions, sourceOf, withSource, withThreads } from './options';
+import { write } from './output';
 
 interface EmbedOptions extends SourceOptions {
   readonly model: string;
@@ -23,13 +22,8 @@ export function embedCommand(): Command {
     .option('--normalize', "make every vector's length 1 (default: as the model says)")
     .option('--no-normalize', 'leave vectors as they are pooled')
     .option('--max-length <tokens>', 'cut texts after so many tokens', positiveInteger)
-    .option('--batch <texts>', 'texts that are encoded at once', positiveInteger, 32)
-    .option(
-      '--threads <count>',
-      'threads to compute on (default: all that are allowed)',
-      positiveInteger,
-    );
-  return withSource(command)
+    .option('--batch <texts>', 'texts that are encoded at once', positiveInteger, 32);
+  return withThreads(withSource(command))
     .addHelpText(
       'after',
       "\nExample:\n  printf 'first\\nsecond\\n' | multihead embed -m ./all-MiniLM-L6-v2",
@@ -38,17 +32,10 @@ export function embedCommand(): Command {
 }
 
 async function embed(texts: string[], options: EmbedOptions): Promise<void> {
-  if (texts.length === 0 && process.stdin.isTTY) {
-    throw new MultiheadError('INVALID_ARGUMENT', {
-      where: 'embed',
-      got: 'no text',
-      expected: 'texts as arguments or as lines on standard input',
-    });
-  }
+  const source = textsOrLines('embed', texts);
   const { model, normalize, maxLength, batch, threads } = options;
   await using encoder = await SentenceEncoder.load(model, { ...sourceOf(options), threads });
   const settings = { normalize, maxLength };
-  const source = texts.length > 0 ? texts : linesOf(process.stdin);
   let index = 0;
   // The next batch is computed while this one is written.
   let running: Promise<Embeddings> | undefined;
@@ -56,32 +43,21 @@ async function embed(texts: string[], options: EmbedOptions): Promise<void> {
     for await (const group of groupsOf(source, batch)) {
       const next = encoder.encode(group, settings);
       next.catch(() => {}); // awaited below, one turn later
-      if (running) index = await write(await running, index);
+      if (running) index = await writeBatch(await running, index);
       running = next;
     }
   } finally {
     // What was encoded is written even if the input then turns out to be bad.
-    if (running) await write(await running, index);
+    if (running) await writeBatch(await running, index);
   }
-}
-
-async function* groupsOf(texts: Iterable<string> | AsyncIterable<string>, size: number) {
-  let group: string[] = [];
-  for await (const text of texts) {
-    group.push(text);
-    if (group.length < size) continue;
-    yield group;
-    group = [];
-  }
-  if (group.length > 0) yield group;
 }
 
 /** Writes a batch, waits for a slow reader, and returns the index after it. */
-async function write(embeddings: Embeddings, first: number): Promise<number> {
+async function writeBatch(embeddings: Embeddings, first: number): Promise<number> {
   let index = first;
   for (let row = 0; row < embeddings.count; row += 1, index += 1) {
     const line = `{"index":${index},"embedding":[${shortest(embeddings.at(row))}]}\n`;
-    if (!process.stdout.write(line)) await once(process.stdout, 'drain');
+    await write(line);
   }
   return index;
 }

@@ -33,6 +33,37 @@ export async function* linesOf(stream: AsyncIterable<Uint8Array>): AsyncGenerato
   if (partBytes > 0) yield decode(parts, number);
 }
 
+/**
+ * Texts given as arguments, else the lines of standard input.
+ *
+ * @param command for the message
+ * @throws MultiheadError INVALID_ARGUMENT: neither, as standard input is a terminal
+ */
+export function textsOrLines(
+  command: string,
+  texts: readonly string[],
+): Iterable<string> | AsyncIterable<string> {
+  if (texts.length > 0) return texts;
+  if (!process.stdin.isTTY) return linesOf(process.stdin);
+  throw new MultiheadError('INVALID_ARGUMENT', {
+    where: command,
+    got: 'no text',
+    expected: 'texts as arguments or as lines on standard input',
+  });
+}
+
+/** As many texts at once as `size`; the last group may be smaller. */
+export async function* groupsOf(texts: Iterable<string> | AsyncIterable<string>, size: number) {
+  let group: string[] = [];
+  for await (const text of texts) {
+    group.push(text);
+    if (group.length < size) continue;
+    yield group;
+    group = [];
+  }
+  if (group.length > 0) yield group;
+}
+
 function decode(parts: readonly Uint8Array[], number: number): string {
   const bytes = Buffer.concat(parts);
   const line = bytes.at(-1) === CARRIAGE_RETURN ? bytes.subarray(0, -1) : bytes;

@@ -11,7 +11,10 @@ import { buildCommand } from './build';
 import { doctorCommand } from './doctor';
 import { embedCommand } from './embed';
 import { failureLines, usageLine } from './failure';
+import { fillMaskCommand } from './fill-mask';
+import { generateCommand } from './generate';
 import { infoCommand } from './info';
+import { translateCommand } from './translate';
 
 const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
@@ -28,7 +31,16 @@ function program(): Command {
     .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 wrong usage.')
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(usageLine(text)) });
-  for (const command of [embedCommand(), infoCommand(), doctorCommand(), buildCommand()]) {
+  const commands = [
+    embedCommand(),
+    generateCommand(),
+    translateCommand(),
+    fillMaskCommand(),
+    infoCommand(),
+    doctorCommand(),
+    buildCommand(),
+  ];
+  for (const command of commands) {
     // A command made on its own inherits nothing until it is told to.
     root.addCommand(command.copyInheritedSettings(root));
   }
