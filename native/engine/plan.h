@@ -17,10 +17,10 @@
 namespace multihead::engine {
 
 // A view of a tensor, so that fused, split and transposed checkpoints load through data: the stored
-// matrix, transposed if asked, then rows [row_begin, row_end) of the result (row_end < 0: all), or of
-// every `step` rows from row_begin on the first `group` (step 0: not so). So the query of a fused [E,
-// 3E] matrix is its transpose's rows [0, E), as it is of a fused [3E] bias; where the fusion is by
-// head, [H, 3, D], it is D rows of every 3D.
+// matrix, transposed if asked, then rows [row_begin, row_end) of the result (row_end < 0: all), or
+// of every `step` rows from row_begin on the first `group` (step 0: not so). So the query of a
+// fused [E, 3E] matrix is its transpose's rows [0, E), as it is of a fused [3E] bias; where the
+// fusion is by head, [H, 3, D], it is D rows of every 3D.
 struct WeightRef {
   std::string tensor;
   int64_t row_begin = 0;
@@ -69,12 +69,12 @@ struct EmbedBlock {
   std::optional<NormSpec> norm;
 };
 
-// Where the keys and values of an attention come from: the stream itself (and, in a cached run, what
-// was before it), or an encoder's output.
+// Where the keys and values of an attention come from: the stream itself (and, in a cached run,
+// what was before it), or an encoder's output.
 enum class KeySource : uint8_t { kStream, kMemory };
 
-// Pair i of a head's columns turns by position * frequencies[i]; cosines and sines are multiplied by
-// `magnitude` (YaRN's attention factor). The columns after the pairs stay as they are.
+// Pair i of a head's columns turns by position * frequencies[i]; cosines and sines are multiplied
+// by `magnitude` (YaRN's attention factor). The columns after the pairs stay as they are.
 struct Rotary {
   std::vector<float> frequencies;
   ops::RotaryPairs pairs = ops::RotaryPairs::kHalves;
@@ -95,10 +95,10 @@ struct AttentionBlock {
   int64_t key_heads = 0;
   int64_t head_dim = 0;
   KeySource keys_from = KeySource::kStream;
-  LinearSpec query;   // [heads * head_dim, E]
-  LinearSpec key;     // [key_heads * head_dim, E or memory width]
-  LinearSpec value;   // [key_heads * head_dim, E or memory width]
-  LinearSpec output;  // [E, heads * head_dim]
+  LinearSpec query;                    // [heads * head_dim, E]
+  LinearSpec key;                      // [key_heads * head_dim, E or memory width]
+  LinearSpec value;                    // [key_heads * head_dim, E or memory width]
+  LinearSpec output;                   // [E, heads * head_dim]
   std::optional<NormSpec> query_norm;  // over each head, before the rotation
   std::optional<NormSpec> key_norm;
   std::optional<Rotary> rotary;  // only with keys from the stream
@@ -111,14 +111,14 @@ struct AttentionBlock {
   std::optional<NormSpec> norm_after;
 };
 
-// stream = norm_after(stream + down(activation(up(norm_before(stream))))); with a gate the inner part
-// is activation(gate(x)) * up(x).
+// stream = norm_after(stream + down(activation(up(norm_before(stream))))); with a gate the inner
+// part is activation(gate(x)) * up(x).
 struct FeedForwardBlock {
   int64_t inner = 0;
   ops::Activation activation = ops::Activation::kGelu;
   std::optional<LinearSpec> gate;  // [F, E]
   LinearSpec up;                   // [F, E]
-  LinearSpec down;  // [E, F]
+  LinearSpec down;                 // [E, F]
   std::optional<NormSpec> norm_before;
   std::optional<NormSpec> norm_after;
 };

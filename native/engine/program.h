@@ -8,13 +8,11 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <string>
-#include <variant>
+#include <utility>
 #include <vector>
 
-#include "engine/arena.h"
 #include "engine/batch.h"
-#include "engine/memory.h"
+#include "engine/code.h"
 #include "engine/plan.h"
 #include "engine/weights.h"
 #include "ops/device.h"
@@ -27,100 +25,9 @@ constexpr int64_t kMaxTableRows = (int64_t{1} << 31) - 1;  // vocabulary, types,
 constexpr int64_t kMaxSinusoidalPositions = int64_t{1} << 20;
 constexpr size_t kMaxBlocks = 4096;
 constexpr size_t kMaxPoolParts = 64;
+constexpr uint32_t kMaxListLength = 1u << 20;  // frequencies, slopes, buckets of one block
 
-// What the rows of a stream are: one for each token, or (after a pool) one for each sequence.
-enum class Rows : uint8_t { kTokens, kSequences };
-
-// Columns [column, column + columns) of a region.
-struct Slice {
-  Rows rows = Rows::kTokens;
-  size_t region = 0;  // index among the regions of the same kind of rows
-  int64_t column = 0;
-  int64_t columns = 0;
-};
-
-struct EmbedStep {
-  ConstMatrix token_table;
-  ConstMatrix type_table;
-  ConstMatrix position_table;
-  float scale = 1;
-  ops::Norm norm;
-  Slice out;
-};
-
-struct NormStep {
-  Slice x;
-  ops::Norm norm;
-  Slice out;
-};
-
-// Whether a linear step adds its `out`, as it was before, to the result.
-enum class Residual : uint8_t { kNone, kAddOut };
-
-struct LinearStep {
-  Slice x;
-  ops::PackedWeight weight;
-  const float* bias = nullptr;
-  ops::Activation activation = ops::Activation::kIdentity;
-  Residual residual = Residual::kNone;
-  ops::Norm norm;
-  Slice out;
-};
-
-struct AttentionStep {
-  Slice query;
-  Slice key;
-  Slice value;
-  int64_t heads = 0;
-  int64_t key_heads = 0;
-  int64_t head_dim = 0;
-  float scale = 0;
-  ops::Mask mask = ops::Mask::kFull;
-  int64_t window = -1;
-  Slice out;
-};
-
-struct PoolStep {
-  Slice x;
-  ops::PoolKind kind = ops::PoolKind::kWeightedSum;
-  int64_t weight_row = 0;  // of the batch's pool weights
-  Slice out;
-};
-
-using Step = std::variant<EmbedStep, NormStep, LinearStep, AttentionStep, PoolStep>;
-
-// A block's ops, and where the stream lies after them.
-struct BlockCode {
-  std::vector<Step> steps;
-  Slice stream;
-};
-
-// An activation layout: the regions of one kind of rows.
-struct Layout {
-  std::vector<Region> regions;
-  int64_t columns = 0;
-};
-
-struct ProgramInfo {
-  std::string isa;
-  int64_t resident_bytes = 0;
-  int64_t width = 0;
-  int64_t layers = 0;
-  int64_t parameters = 0;
-  std::vector<std::string> unused_tensors;
-};
-
-// What compile() produces and a Program runs.
-struct Code {
-  std::vector<BlockCode> blocks;
-  Layout tokens;
-  Layout sequences;
-  BatchLimits limits;
-  int64_t position_offset = 0;
-  int64_t pool_block = -1;  // the block that reads pool weights; -1: none
-  ProgramInfo info;
-  std::vector<DeviceMemory> weights;
-};
+struct Workspace;
 
 // Where a forward puts the stream after a block: `destination` holds output_elements() floats.
 struct Output {
@@ -130,9 +37,12 @@ struct Output {
 
 class Program {
  public:
-  Program(ops::Device& device, Code code) : device_(device), code_(std::move(code)) {}
+  Program(ops::Device& device, Code code);
+  ~Program();
 
   const ProgramInfo& info() const { return code_.info; }
+  const Code& code() const { return code_; }
+  ops::Device& device() const { return device_; }
 
   // Throws INVALID_ARGUMENT; what passes can be run.
   void check(const Batch& batch, const std::vector<int32_t>& outputs) const;
@@ -145,17 +55,15 @@ class Program {
   void run(const Batch& batch, const std::vector<Output>& outputs, ops::Executor& executor,
            const std::atomic<bool>& cancelled) const;
 
- private:
   // The memory of one forward; kept from call to call and only ever grown.
-  struct Workspace {
-    DeviceMemory memory;
-    std::vector<int32_t> positions;
+  struct ReturnWorkspace {
+    const Program* program = nullptr;
+    void operator()(Workspace* workspace) const noexcept;
   };
-  class Forward;
+  using Lease = std::unique_ptr<Workspace, ReturnWorkspace>;
+  Lease lease_workspace() const;
 
-  std::unique_ptr<Workspace> take_workspace() const;
-  void return_workspace(Workspace* workspace) const noexcept;
-
+ private:
   ops::Device& device_;
   Code code_;
   mutable std::mutex mutex_;

@@ -113,32 +113,76 @@ ConstMatrix ResidentWeights::table(const WeightRef& ref, int64_t rows, int64_t c
   return tables_[key(ref)] = {data, dtype, rows, columns, columns};
 }
 
-ConstMatrix ResidentWeights::sinusoidal(int64_t rows, int64_t columns) {
+ConstMatrix ResidentWeights::relative_bias(const RelativeBias& bias, int64_t heads) {
+  const WeightView view = weights_.matrix(bias.table, bias.bucket_count, heads);
+  count(bias.table, view);
+  ConstMatrix& table = relative_biases_[{key(bias.table), bias.buckets}];
+  if (table.data != nullptr) return table;
+  const auto distances = static_cast<int64_t>(bias.buckets.size());
+  const auto elements = checked_product(heads, distances);
+  if (!elements) throw too_large(shape_text({heads, distances}));
+  auto* data = static_cast<float*>(allocate(*elements, sizeof(float)));
+  expansions_.push_back({view, bias.buckets, data});
+  return table = {data, DType::kF32, heads, distances, distances};
+}
+
+const float* ResidentWeights::constants(const std::vector<float>& values) {
+  const float*& data = constants_[values];
+  if (data != nullptr) return data;
+  auto* memory = static_cast<float*>(allocate(static_cast<int64_t>(values.size()), sizeof(float)));
+  upload(values, memory);
+  return data = memory;
+}
+
+ConstMatrix ResidentWeights::sinusoidal(int64_t rows, int64_t columns, SinusoidalLayout layout) {
   const auto elements = checked_product(rows, columns);
   if (!elements) throw too_large(shape_text({rows, columns}));
   void* data = allocate(*elements, sizeof(float));
+  sinusoidal_layout_ = layout;
   return sinusoidal_ = {data, DType::kF32, rows, columns, columns};
 }
 
 void ResidentWeights::fill_sinusoidal(ops::Executor& executor, const std::atomic<bool>& cancelled) {
   const int64_t columns = sinusoidal_.columns;
-  std::vector<double> frequencies(static_cast<size_t>((columns + 1) / 2));
-  for (size_t i = 0; i < frequencies.size(); ++i) {
+  const auto sines = static_cast<size_t>((columns + 1) / 2);
+  std::vector<double> frequencies(sines);
+  for (size_t i = 0; i < sines; ++i) {
     frequencies[i] =
         std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(columns));
   }
+  const bool split = sinusoidal_layout_ == SinusoidalLayout::kSplit;
   auto* table = static_cast<float*>(const_cast<void*>(sinusoidal_.data));
   parallel_for(executor, sinusoidal_.rows, [&](int64_t position, int) {
     if (cancelled.load(std::memory_order_relaxed)) {
       throw Error(ErrorCode::kAborted, "load", "cancelled");
     }
     std::vector<float> row(static_cast<size_t>(columns));
-    for (size_t c = 0; c < row.size(); ++c) {
-      const double angle = static_cast<double>(position) * frequencies[c / 2];
-      row[c] = static_cast<float>(c % 2 == 0 ? std::sin(angle) : std::cos(angle));
+    for (size_t i = 0; i < sines; ++i) {
+      const double angle = static_cast<double>(position) * frequencies[i];
+      const size_t sine = split ? i : 2 * i;
+      const size_t cosine = split ? sines + i : 2 * i + 1;
+      row[sine] = static_cast<float>(std::sin(angle));
+      if (cosine < row.size()) row[cosine] = static_cast<float>(std::cos(angle));
     }
     upload(row, table + position * columns);
   });
+}
+
+// row h of the result is column h of the stored table, looked up by distance
+void ResidentWeights::expand(const Expansion& expansion, WeightLoader& loader) {
+  const WeightView& view = expansion.view;
+  const int64_t bytes = view.elements() * int64_t{sizeof(float)};
+  const DeviceMemory staging(device_, bytes);
+  loader.load_f32(view, static_cast<float*>(staging.data()));
+  std::vector<float> stored(static_cast<size_t>(view.elements()));
+  device_.download(stored.data(), staging.data(), bytes);
+  std::vector<float> row(expansion.buckets.size());
+  for (int64_t head = 0; head < view.columns; ++head) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      row[i] = stored[static_cast<size_t>(expansion.buckets[i] * view.columns + head)];
+    }
+    upload(row, expansion.destination + head * static_cast<int64_t>(row.size()));
+  }
 }
 
 void ResidentWeights::upload(const std::vector<float>& values, void* destination) {
@@ -152,6 +196,7 @@ void ResidentWeights::load(ops::Executor& executor, const std::atomic<bool>& can
   for (const Copy& copy : f32_copies_) {
     loader.load_f32(copy.view, static_cast<float*>(copy.destination));
   }
+  for (const Expansion& expansion : expansions_) expand(expansion, loader);
   DeviceMemory staging;  // one matrix in f32, before it is packed
   for (Packing& packing : packings_) {
     ConstMatrix& matrix = packing.args.weight;

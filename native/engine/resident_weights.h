@@ -39,8 +39,13 @@ class ResidentWeights {
   const float* vector(const WeightRef& ref, int64_t elements);
   // In its stored dtype.
   ConstMatrix table(const WeightRef& ref, int64_t rows, int64_t columns);
-  // Vaswani et al. 2017, section 3.5: row p holds sin(p / 10000^(2i / E)) at 2i, cos at 2i + 1.
-  ConstMatrix sinusoidal(int64_t rows, int64_t columns);
+  // Vaswani et al. 2017, section 3.5: row p holds sin(p / 10000^(2i / E)) at 2i and cos at 2i + 1,
+  // or (split) all sines before all cosines.
+  ConstMatrix sinusoidal(int64_t rows, int64_t columns, SinusoidalLayout layout);
+  // [heads, 2L + 1] f32: the bias of each distance.
+  ConstMatrix relative_bias(const RelativeBias& bias, int64_t heads);
+  // Values that the plan itself holds.
+  const float* constants(const std::vector<float>& values);
 
   // Fills everything asked for.
   void load(ops::Executor& executor, const std::atomic<bool>& cancelled);
@@ -61,10 +66,18 @@ class ResidentWeights {
     void* destination = nullptr;
   };
 
+  // A [heads, distances] table to be filled from a stored [buckets, heads] one.
+  struct Expansion {
+    WeightView view;
+    std::vector<int32_t> buckets;
+    float* destination = nullptr;
+  };
+
   void* allocate(int64_t elements, int64_t element_bytes);
   void* allocate_bytes(int64_t bytes);
   void count(const WeightRef& ref, const WeightView& view);
   void fill_sinusoidal(ops::Executor& executor, const std::atomic<bool>& cancelled);
+  void expand(const Expansion& expansion, WeightLoader& loader);
   void upload(const std::vector<float>& values, void* destination);
 
   const Weights& weights_;
@@ -73,10 +86,14 @@ class ResidentWeights {
   std::vector<Packing> packings_;
   std::vector<Copy> f32_copies_;
   std::vector<Copy> stored_copies_;
+  std::vector<Expansion> expansions_;
   std::map<std::string, ops::PackedWeight> packed_;
   std::map<std::string, const float*> vectors_;
   std::map<std::string, ConstMatrix> tables_;
+  std::map<std::pair<std::string, std::vector<int32_t>>, ConstMatrix> relative_biases_;
+  std::map<std::vector<float>, const float*> constants_;
   ConstMatrix sinusoidal_;
+  SinusoidalLayout sinusoidal_layout_ = SinusoidalLayout::kInterleaved;
   std::set<std::string> counted_;
   std::set<std::string> used_tensors_;
   int64_t bytes_ = 0;

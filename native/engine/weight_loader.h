@@ -29,9 +29,18 @@ class WeightLoader {
   };
 
   void load_transposed(const WeightView& view, float* device_destination);
-  // f(first, count, buffers) for pieces of the elements [begin, begin + count).
+  // Elements [first, first + count) of a run.
+  struct Piece {
+    int64_t run = 0;
+    int64_t first = 0;
+    int64_t count = 0;
+  };
+  // f(piece, buffers) for pieces of `runs` runs of `run_elements` each.
   template <typename F>
-  void for_pieces(int64_t begin, int64_t count, F&& f);
+  void for_pieces(int64_t runs, int64_t run_elements, F&& f);
+  // f(first, count, buffers) for pieces of the view's elements, which `buffers` then hold.
+  template <typename F>
+  void for_view(const WeightView& view, F&& f);
   void read_stored(const WeightView& view, int64_t first, int64_t count, Buffers& buffers) const;
 
   const Weights& weights_;

@@ -67,6 +67,33 @@ std::string near_misses(const std::string& name, const std::vector<WeightRow>& r
   return found;
 }
 
+// How many of a tensor's `rows` a reference takes. Throws INVALID_ARGUMENT.
+int64_t selected_rows(const WeightRef& ref, int64_t rows) {
+  const auto refuse = [&](const std::string& got, const std::string& expected) {
+    throw Error(ErrorCode::kInvalidArgument, ref.tensor, got, expected);
+  };
+  const std::string within = "within [0, " + std::to_string(rows) + ")";
+  if (ref.step == 0) {
+    const int64_t end = ref.row_end < 0 ? rows : ref.row_end;
+    if (ref.row_begin < 0 || ref.row_begin > end || end > rows) {
+      refuse("rows [" + std::to_string(ref.row_begin) + ", " + std::to_string(end) + ")",
+             "a range " + within);
+    }
+    return end - ref.row_begin;
+  }
+  const std::string groups = "groups of " + std::to_string(ref.group) + " of every " +
+                             std::to_string(ref.step) + " rows from " +
+                             std::to_string(ref.row_begin);
+  if (ref.row_end >= 0) refuse(groups + " and a range", "one of them");
+  if (ref.group < 1 || ref.step < ref.group || ref.row_begin < 0 || ref.row_begin > rows) {
+    refuse(groups, "a group of 1 to step rows, beginning " + within);
+  }
+  const int64_t left = rows - ref.row_begin;
+  const int64_t rest = left % ref.step;  // of the last, shorter step
+  if (rest != 0 && rest < ref.group) refuse(groups, "whole groups " + within);
+  return (left / ref.step + (rest != 0 ? 1 : 0)) * ref.group;
+}
+
 }  // namespace
 
 ByteReader::ByteReader(const WeightSource& source) {
@@ -189,13 +216,7 @@ WeightView Weights::view(const WeightRef& ref, const std::vector<int64_t>& expec
   }
   std::vector<int64_t> shape = row.shape;
   if (ref.transpose) std::swap(shape[0], shape[1]);
-  const int64_t end = ref.row_end < 0 ? shape[0] : ref.row_end;
-  if (ref.row_begin < 0 || ref.row_begin > end || end > shape[0]) {
-    throw Error(ErrorCode::kInvalidArgument, row.name,
-                "rows [" + std::to_string(ref.row_begin) + ", " + std::to_string(end) + ")",
-                "a range within [0, " + std::to_string(shape[0]) + ")");
-  }
-  shape[0] = end - ref.row_begin;
+  shape[0] = selected_rows(ref, shape[0]);
   if (shape != expected) {
     throw Error(ErrorCode::kShapeMismatch, describe(ref), "shape " + shape_text(shape),
                 shape_text(expected));
@@ -208,6 +229,8 @@ WeightView Weights::view(const WeightRef& ref, const std::vector<int64_t>& expec
   view.transpose = ref.transpose;
   view.row_begin = ref.row_begin;
   view.rows = shape[0];
+  view.run = ref.step == 0 ? view.rows : ref.group;
+  view.step = ref.step;
   view.columns = shape.size() == 2 ? shape[1] : 1;
   return view;
 }
@@ -215,6 +238,11 @@ WeightView Weights::view(const WeightRef& ref, const std::vector<int64_t>& expec
 std::string describe(const WeightRef& ref) {
   std::string text = ref.tensor;
   if (ref.transpose) text += " transposed";
+  if (ref.step != 0) {
+    text += " " + std::to_string(ref.group) + " of every " + std::to_string(ref.step) +
+            " rows from " + std::to_string(ref.row_begin);
+    return text;
+  }
   if (ref.row_begin != 0 || ref.row_end >= 0) {
     text += " rows [" + std::to_string(ref.row_begin) + ", " +
             (ref.row_end < 0 ? "end" : std::to_string(ref.row_end)) + ")";

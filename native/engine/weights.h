@@ -47,11 +47,14 @@ struct WeightView {
   int64_t stored_rows = 0;  // of the tensor as it lies in the source
   int64_t stored_columns = 0;
   int64_t row_begin = 0;  // the view's first row, counted after transposition
+  int64_t run = 0;        // rows that lie together; of every `step` rows the first `run`
+  int64_t step = 0;       // 0: all rows lie together
   int64_t rows = 0;
   int64_t columns = 0;
   bool transpose = false;
 
   int64_t elements() const { return rows * columns; }
+  int64_t runs() const { return run == 0 ? 0 : rows / run; }
 };
 
 // An open source of bytes. Thread-safe.
@@ -86,7 +89,7 @@ class Weights {
   explicit Weights(const WeightList& list);
 
   // Throws WEIGHT_MISSING naming the tensor and near misses, UNSUPPORTED for its dtype,
-  // INVALID_ARGUMENT for a row range outside the tensor, SHAPE_MISMATCH.
+  // INVALID_ARGUMENT for rows outside the tensor, SHAPE_MISMATCH.
   WeightView matrix(const WeightRef& ref, int64_t rows, int64_t columns) const {
     return view(ref, {rows, columns});
   }
@@ -107,7 +110,8 @@ class Weights {
   std::unordered_map<std::string, const WeightRow*> by_name_;
 };
 
-// "tensor", "tensor rows [0, 384)", "tensor transposed": how messages and caches name a view.
+// "tensor", "tensor rows [0, 384)", "tensor transposed", "tensor 64 of every 192 rows from 0": how
+// messages and caches name a view.
 std::string describe(const WeightRef& ref);
 
 }  // namespace multihead::engine

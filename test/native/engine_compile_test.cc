@@ -96,6 +96,12 @@ TEST(plans_with_impossible_sizes) {
          "plan.blocks[1].headDim: 257, expected 1 to 256");
   refuse([](Model& m) { attention(m).window = -2; }, kInvalid, "plan.blocks[1].window: -2");
   refuse([](Model& m) { attention(m).scale = NAN; }, kInvalid, "plan.blocks[1].scale: nan");
+  refuse([](Model& m) { attention(m).query_norm = attention(m).norm_after; },
+         ErrorCode::kShapeMismatch, "gain#10: shape [8], expected [4]");
+  refuse([](Model& m) { attention(m).key_norm = NormSpec{{}, -1, {}, {}}; }, kInvalid,
+         "plan.blocks[1].keyNorm.epsilon: -1");
+  refuse([](Model& m) { feed_forward(m).gate = feed_forward(m).down; }, ErrorCode::kShapeMismatch,
+         "down.weight#14: shape [8, 16], expected [16, 8]");
   refuse([](Model& m) { embed(m).scale = INFINITY; }, kInvalid, "plan.blocks[0].scale: inf");
   refuse([](Model& m) { attention(m).heads = 3, attention(m).key_heads = 2; }, kInvalid,
          "plan.blocks[1].keyHeads: 2, expected a divisor of heads, 3");
@@ -116,6 +122,13 @@ TEST(plans_with_impossible_structure) {
          "plan.blocks[4]: attention after a pool");
   refuse([](Model& m) { m.plan.blocks.push_back(m.plan.blocks[3]); }, kInvalid,
          "plan.blocks[4]: a pool after a pool");
+  refuse(
+      [](Model& m) { m.plan.blocks[3] = SelectBlock{}, m.plan.blocks.push_back(m.plan.blocks[1]); },
+      kInvalid, "plan.blocks[4]: attention after a select");
+  refuse([](Model& m) { m.plan.blocks.insert(m.plan.blocks.begin() + 3, SelectBlock{}); }, kInvalid,
+         "plan.blocks[4]: a pool after a select");
+  refuse([](Model& m) { m.plan.blocks.push_back(SelectBlock{}); }, kInvalid,
+         "plan.blocks[4]: a select after a pool");
   refuse([](Model& m) { pool(m).parts.clear(); }, kInvalid, "plan.blocks[3].parts: 0 parts");
   refuse([](Model& m) { pool(m).parts.resize(65); }, kInvalid, "plan.blocks[3].parts: 65 parts");
   refuse([](Model& m) { attention(m).norm_after->kind = ops::NormKind::kL2; }, kInvalid,
@@ -134,9 +147,90 @@ TEST(plans_with_impossible_positions) {
   refuse([&](Model& m) { learned(m).count = 7; }, ErrorCode::kShapeMismatch,
          "shape [6, 8], expected [7, 8]");
   for (const int64_t bad : {int64_t{0}, int64_t{-5}, kHuge}) {
-    refuse([&](Model& m) { embed(m).positions = SinusoidalPositions{bad}; }, kInvalid,
+    refuse([&](Model& m) { embed(m).positions = SinusoidalPositions{bad, {}}; }, kInvalid,
            "plan.blocks[0].positions.count: " + std::to_string(bad));
   }
+}
+
+Rotary rotary(std::vector<float> frequencies) { return {std::move(frequencies), {}, 1}; }
+
+TEST(plans_with_impossible_rotations) {
+  refuse([](Model& m) { attention(m).rotary = rotary({}); }, kInvalid,
+         "plan.blocks[1].rotary.frequencies: length 0, expected 1 to 2, half of headDim");
+  refuse([](Model& m) { attention(m).rotary = rotary({1, 2, 3}); }, kInvalid,
+         "rotary.frequencies: length 3");
+  refuse([](Model& m) { attention(m).rotary = rotary({1, NAN}); }, kInvalid,
+         "plan.blocks[1].rotary.frequencies[1]: nan, expected a finite number");
+  refuse([](Model& m) { attention(m).rotary = rotary({1}), attention(m).rotary->magnitude = NAN; },
+         kInvalid, "plan.blocks[1].rotary.magnitude: nan");
+}
+
+TEST(plans_with_impossible_biases) {
+  refuse([](Model& m) { attention(m).slopes = {1}; }, kInvalid,
+         "plan.blocks[1].slopes: length 1, expected one for each of 2 heads");
+  refuse([](Model& m) { attention(m).slopes = {1, INFINITY}; }, kInvalid,
+         "plan.blocks[1].slopes[1]: inf");
+  const auto bias = [](int64_t count, std::vector<int32_t> buckets) {
+    return [count, buckets](Model& m) {
+      RelativeBias bias;
+      bias.table.tensor = "output.weight#8";
+      bias.bucket_count = count;
+      bias.buckets = buckets;
+      attention(m).relative_bias = bias;
+    };
+  };
+  refuse(bias(0, {0}), kInvalid, "plan.blocks[1].relativeBias.bucketCount: 0");
+  refuse(bias(8, {}), kInvalid, "relativeBias.buckets: length 0, expected an odd number");
+  refuse(bias(8, {0, 1}), kInvalid, "relativeBias.buckets: length 2, expected an odd number");
+  refuse(bias(8, {0, 8, 0}), kInvalid,
+         "plan.blocks[1].relativeBias.buckets[1]: 8, expected 0 to 7");
+  refuse(bias(8, {-1}), kInvalid, "relativeBias.buckets[0]: -1");
+  refuse(bias(8, {0}), ErrorCode::kShapeMismatch, "output.weight#8: shape [8, 8], expected [8, 2]");
+}
+
+TEST(plans_that_misuse_the_memory) {
+  const auto over_memory = [](const std::function<void(AttentionBlock&)>& spoil) {
+    return [spoil](Model& m) {
+      m.plan.memory_width = 8;
+      attention(m).keys_from = KeySource::kMemory;
+      spoil(attention(m));
+    };
+  };
+  refuse([](Model& m) { attention(m).keys_from = KeySource::kMemory; }, kInvalid,
+         "plan.memoryWidth: 0, expected the columns of the memory that plan.blocks[1] reads");
+  refuse([](Model& m) { m.plan.memory_width = -1; }, kInvalid, "plan.memoryWidth: -1");
+  refuse([](Model& m) { m.plan.memory_width = kHuge; }, kInvalid, "plan.memoryWidth: 9");
+  refuse(over_memory([](AttentionBlock& a) { a.rotary = rotary({1}); }), kInvalid,
+         "plan.blocks[1].rotary: given, expected none, since keys come from the memory");
+  refuse(over_memory([](AttentionBlock& a) { a.slopes = {1, 1}; }), kInvalid, "[1].slopes: given");
+  refuse(over_memory([](AttentionBlock& a) { a.relative_bias.emplace(); }), kInvalid,
+         "[1].relativeBias: given");
+  refuse(over_memory([](AttentionBlock& a) { a.window = 3; }), kInvalid, "[1].window: given");
+  refuse(over_memory([](AttentionBlock& a) { a.mask = ops::Mask::kCausal; }), kInvalid,
+         "plan.blocks[1].mask: causal, expected full");
+  refuse([](Model& m) { m.plan.memory_width = 7, attention(m).keys_from = KeySource::kMemory; },
+         ErrorCode::kShapeMismatch, "key.weight#4: shape [8, 8], expected [8, 7]");
+}
+
+TEST(plans_with_impossible_groups_of_rows) {
+  const auto groups = [](int64_t begin, int64_t group, int64_t step, int64_t end = -1) {
+    return [=](Model& m) {
+      WeightRef& ref = feed_forward(m).up.weight;
+      ref.row_begin = begin;
+      ref.group = group;
+      ref.step = step;
+      ref.row_end = end;
+    };
+  };
+  refuse(groups(0, 2, 4), ErrorCode::kShapeMismatch,
+         "up.weight#12 2 of every 4 rows from 0: shape [8, 8], expected [16, 8]");
+  refuse(groups(0, 0, 4), kInvalid, "up.weight#12: groups of 0 of every 4 rows from 0");
+  refuse(groups(0, 5, 4), kInvalid, "up.weight#12: groups of 5 of every 4 rows");
+  refuse(groups(-1, 2, 4), kInvalid, "rows from -1");
+  refuse(groups(17, 2, 4), kInvalid, "rows from 17");
+  refuse(groups(3, 2, 4), kInvalid, "expected whole groups within [0, 16)");
+  refuse(groups(0, 2, -4), kInvalid, "of every -4 rows");
+  refuse(groups(0, 2, 4, 16), kInvalid, "and a range, expected one of them");
 }
 
 TEST(plans_and_weights_that_disagree) {
@@ -181,9 +275,14 @@ class Mutator {
 
   void mutate(Model& model) {
     const size_t index = random_() % model.plan.blocks.size();
-    switch (random_() % 7) {
+    switch (random_() % 8) {
       case 0:
-        model.plan.width = number(model.plan.width);
+        if (random_() % 2 == 0) model.plan.width = number(model.plan.width);
+        if (random_() % 2 == 0) model.plan.memory_width = number(model.plan.memory_width);
+        break;
+      case 7:
+        model.plan.blocks.insert(model.plan.blocks.begin() + static_cast<int64_t>(index),
+                                 SelectBlock{});
         break;
       case 1:
         model.plan.blocks.erase(model.plan.blocks.begin() + static_cast<int64_t>(index));
@@ -214,12 +313,18 @@ class Mutator {
     return choices[random_() % 7];
   }
   void spoil(WeightRef& ref) {
-    switch (random_() % 4) {
+    switch (random_() % 6) {
       case 0:
         ref.tensor += "?";
         break;
       case 1:
         ref.row_begin = number(ref.row_begin);
+        break;
+      case 4:
+        ref.group = number(ref.group);
+        break;
+      case 5:
+        ref.step = number(ref.step);
         break;
       case 2:
         ref.row_end = number(ref.row_end);
@@ -257,7 +362,7 @@ class Mutator {
         block.type_count = number(block.type_count);
         break;
       case 2:
-        block.positions = SinusoidalPositions{number(40)};
+        block.positions = SinusoidalPositions{number(40), {}};
         break;
       case 3:
         block.scale = real();
@@ -269,12 +374,27 @@ class Mutator {
   void spoil(AttentionBlock& block) {
     int64_t* const numbers[] = {&block.heads, &block.key_heads, &block.head_dim, &block.window};
     LinearSpec* const linears[] = {&block.query, &block.key, &block.value, &block.output};
-    switch (random_() % 4) {
+    switch (random_() % 8) {
       case 0:
         block.scale = real();
         break;
       case 1:
-        spoil(block.norm_after);
+        spoil(random_() % 2 == 0 ? block.norm_after : block.query_norm);
+        break;
+      case 4:
+        block.keys_from =
+            block.keys_from == KeySource::kStream ? KeySource::kMemory : KeySource::kStream;
+        break;
+      case 5:
+        if (!block.rotary) block.rotary.emplace();
+        if (random_() % 2 == 0) block.rotary->magnitude = real();
+        block.rotary->frequencies.resize(random_() % 7, real());
+        break;
+      case 6:
+        block.slopes.resize(random_() % 8, real());
+        break;
+      case 7:
+        spoil(block.relative_bias);
         break;
       case 2:
         spoil(*linears[random_() % 4]);
@@ -285,7 +405,24 @@ class Mutator {
       }
     }
   }
+  void spoil(std::optional<RelativeBias>& bias) {
+    if (!bias) return;
+    switch (random_() % 4) {
+      case 0:
+        bias->bucket_count = number(bias->bucket_count);
+        break;
+      case 1:
+        bias->buckets[random_() % bias->buckets.size()] = static_cast<int32_t>(number(2));
+        break;
+      case 2:
+        bias->buckets.resize(random_() % 9);
+        break;
+      default:
+        spoil(bias->table);
+    }
+  }
   void spoil(FeedForwardBlock& block) {
+    if (random_() % 4 == 0) block.gate = block.down;
     if (random_() % 2 == 0) block.inner = number(block.inner);
     spoil(random_() % 2 == 0 ? block.up : block.down);
   }
@@ -295,9 +432,11 @@ class Mutator {
     block.norm = *spec;
   }
   void spoil(ProjectBlock& block) {
-    block.width = number(block.width);
+    if (random_() % 2 == 0) block.scale = real();
+    if (random_() % 2 == 0) block.width = number(block.width);
     if (random_() % 2 == 0) spoil(block.linear);
   }
+  void spoil(SelectBlock&) {}
   void spoil(PoolBlock& block) { block.parts.resize(random_() % 70); }
   void spoil(WeightRow& row) {
     switch (random_() % 5) {
@@ -338,6 +477,10 @@ void run_small(const Program& program, const Model& model) {
   if (std::none_of(model.plan.blocks.begin(), model.plan.blocks.end(),
                    [](const Block& block) { return std::holds_alternative<PoolBlock>(block); })) {
     batch.pool_weights.reset();
+  }
+  if (model.plan.memory_width > 0) {
+    batch.memory.emplace(static_cast<size_t>(3 * model.plan.memory_width), 0.5f);
+    batch.memory_offsets = {{0, 1, 3}};
   }
   program.check(batch, {last});
   std::vector<float> out(static_cast<size_t>(program.output_elements(batch, last)));

@@ -90,11 +90,52 @@ void embed(ops::Executor&, const ops::EmbedArgs& args) {
 
 void norm(ops::Executor&, const ops::NormArgs& args) {
   begin_op();
-  std::vector<double> row(static_cast<size_t>(args.out.columns));
+  const int64_t columns = args.out.columns / args.groups;
+  std::vector<double> part(static_cast<size_t>(columns));
   for (int64_t m = 0; m < args.out.rows; ++m) {
-    for (size_t c = 0; c < row.size(); ++c) row[c] = element(args.x, m, static_cast<int64_t>(c));
-    normalize(row, args.norm);
-    store(row, args.out, m);
+    for (int64_t g = 0; g < args.groups; ++g) {
+      for (int64_t c = 0; c < columns; ++c) {
+        part[static_cast<size_t>(c)] = element(args.x, m, g * columns + c);
+      }
+      normalize(part, args.norm);
+      for (int64_t c = 0; c < columns; ++c) {
+        args.out.f32_row(m)[g * columns + c] = static_cast<float>(part[static_cast<size_t>(c)]);
+      }
+    }
+  }
+}
+
+void copy_row(const ConstMatrix& x, int64_t from, const Matrix& out, int64_t to) {
+  std::memcpy(out.f32_row(to), x.f32_row(from), static_cast<size_t>(x.columns) * sizeof(float));
+}
+
+void gather(ops::Executor&, const ops::GatherArgs& args) {
+  begin_op();
+  for (int64_t r = 0; r < args.out.rows; ++r) copy_row(args.x, args.rows[r], args.out, r);
+}
+
+void scatter(ops::Executor&, const ops::ScatterArgs& args) {
+  begin_op();
+  for (int64_t m = 0; m < args.x.rows; ++m) copy_row(args.x, m, args.out, args.rows[m]);
+}
+
+void rotary(ops::Executor&, const ops::RotaryArgs& args) {
+  begin_op();
+  const int64_t pairs = args.angles.columns / 2;
+  const bool halves = args.pairs == ops::RotaryPairs::kHalves;
+  for (int64_t t = 0; t < args.x.rows; ++t) {
+    for (int64_t h = 0; h < args.heads; ++h) {
+      float* head = args.x.f32_row(t) + h * args.head_dim;
+      for (int64_t i = 0; i < pairs; ++i) {
+        float& a = head[halves ? i : 2 * i];
+        float& b = head[halves ? i + pairs : 2 * i + 1];
+        const double cosine = element(args.angles, t, i);
+        const double sine = element(args.angles, t, pairs + i);
+        const double turned = a * cosine - b * sine;
+        b = static_cast<float>(b * cosine + a * sine);
+        a = static_cast<float>(turned);
+      }
+    }
   }
 }
 
@@ -107,20 +148,31 @@ void pack_linear(ops::Executor&, const ops::PackLinearArgs& args) {
 
 int64_t linear_scratch_bytes(int64_t, int64_t, int64_t, int workers) { return 64 * workers; }
 
+double product(const ConstMatrix& x, int64_t m, const ops::PackedWeight& weight, int64_t n) {
+  double sum = 0;
+  for (int64_t k = 0; k < weight.k; ++k) {
+    sum += element(x, m, k) * static_cast<const float*>(weight.data)[n * weight.k + k];
+  }
+  return sum;
+}
+
 void linear(ops::Executor&, const ops::LinearArgs& args) {
   begin_op();
   std::memset(args.scratch, 0xff, 64 * 3);  // it is ours to write
-  const auto* weight = static_cast<const float*>(args.weight.data);
   std::vector<double> row(static_cast<size_t>(args.out.columns));
   for (int64_t m = 0; m < args.out.rows; ++m) {
     for (int64_t n = 0; n < args.out.columns; ++n) {
-      double sum = args.bias ? args.bias[n] : 0;
-      for (int64_t k = 0; k < args.x.columns; ++k) {
-        sum += element(args.x, m, k) * weight[n * args.weight.k + k];
+      double value =
+          args.scale * product(args.x, m, args.weight, n) + (args.bias ? args.bias[n] : 0);
+      if (args.gate.data != nullptr) {
+        const double gate =
+            product(args.x, m, args.gate, n) + (args.gate_bias ? args.gate_bias[n] : 0);
+        value *= activate(gate, args.activation);
+      } else {
+        value = activate(value, args.activation);
       }
-      row[static_cast<size_t>(n)] =
-          activate(sum, args.activation) +
-          (args.residual.data != nullptr ? element(args.residual, m, n) : 0);
+      if (args.residual.data != nullptr) value += element(args.residual, m, n);
+      row[static_cast<size_t>(n)] = value;
     }
     normalize(row, args.norm);
     store(row, args.out, m);
@@ -129,25 +181,36 @@ void linear(ops::Executor&, const ops::LinearArgs& args) {
 
 int64_t attention_scratch_bytes(int64_t, int workers) { return 128 * workers; }
 
-// One head of one query over the keys [begin, begin + keys) of its sequence.
-void attend(const ops::AttentionArgs& args, int64_t query, int64_t local, int64_t begin,
-            int64_t keys, int64_t head) {
+double bias_of(const ops::AttentionArgs& args, int64_t head, int64_t distance) {
+  double bias = args.slopes ? args.slopes[head] * static_cast<double>(distance) : 0;
+  if (args.relative_bias.data != nullptr) {
+    const int64_t longest = args.relative_bias.columns / 2;
+    bias += element(args.relative_bias, head, longest + std::clamp(distance, -longest, longest));
+  }
+  return bias;
+}
+
+// One head of one query at `position` over the keys of sequence b.
+void attend(const ops::AttentionArgs& args, int64_t b, int64_t query, int64_t position,
+            int64_t head) {
   const int64_t key_head = head / (args.heads / args.key_heads);
+  const int32_t* blocks = args.key_blocks + args.key_block_offsets[b];
   std::vector<double> scores;
   std::vector<int64_t> seen;
-  for (int64_t j = 0; j < keys; ++j) {
-    const bool masked = args.mask == ops::Mask::kCausal && j > local;
-    const bool outside = args.window >= 0 && std::abs(local - j) > args.window;
+  for (int64_t j = 0; j < args.key_counts[b]; ++j) {
+    const bool masked = args.mask == ops::Mask::kCausal && j > position;
+    const bool outside = args.window >= 0 && std::abs(position - j) > args.window;
     if (masked || outside) continue;
+    const int64_t row = blocks[j / ops::kKeyBlock] + j % ops::kKeyBlock;
     double score = 0;
     for (int64_t d = 0; d < args.head_dim; ++d) {
       score += element(args.query, query, head * args.head_dim + d) *
-               element(args.key, begin + j, key_head * args.head_dim + d);
+               element(args.key, row, key_head * args.head_dim + d);
     }
-    scores.push_back(score * args.scale);
-    seen.push_back(begin + j);
+    scores.push_back(score * args.scale + bias_of(args, head, j - position));
+    seen.push_back(row);
   }
-  const double largest = *std::max_element(scores.begin(), scores.end());
+  const double largest = scores.empty() ? 0 : *std::max_element(scores.begin(), scores.end());
   double total = 0;
   for (double& score : scores) total += score = std::exp(score - largest);
   for (int64_t d = 0; d < args.head_dim; ++d) {
@@ -166,7 +229,9 @@ void attention(ops::Executor&, const ops::AttentionArgs& args) {
     const int64_t begin = args.query_offsets[b];
     const int64_t length = args.query_offsets[b + 1] - begin;
     for (int64_t i = 0; i < length; ++i) {
-      for (int64_t h = 0; h < args.heads; ++h) attend(args, begin + i, i, begin, length, h);
+      for (int64_t h = 0; h < args.heads; ++h) {
+        attend(args, b, begin + i, args.key_counts[b] - length + i, h);
+      }
     }
   }
 }
@@ -189,11 +254,19 @@ void pool(ops::Executor&, const ops::PoolArgs& args) {
   }
 }
 
-const ops::OpTable naive_table = {"naive",     embed,
-                                  norm,        packed_linear_bytes,
-                                  pack_linear, linear_scratch_bytes,
-                                  linear,      attention_scratch_bytes,
-                                  attention,   pool};
+const ops::OpTable naive_table = {"naive",
+                                  embed,
+                                  norm,
+                                  gather,
+                                  scatter,
+                                  rotary,
+                                  packed_linear_bytes,
+                                  pack_linear,
+                                  linear_scratch_bytes,
+                                  linear,
+                                  attention_scratch_bytes,
+                                  attention,
+                                  pool};
 
 }  // namespace
 

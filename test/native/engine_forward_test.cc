@@ -32,7 +32,10 @@ int64_t weighted_parts(const Plan& plan) {
 
 Batch batch_for(const Plan& plan, uint32_t seed, const std::vector<int32_t>& lengths) {
   const auto& embed = std::get<EmbedBlock>(plan.blocks[0]);
-  return random_batch(seed, lengths, embed.vocabulary, embed.types ? 2 : 1, weighted_parts(plan));
+  Batch batch =
+      random_batch(seed, lengths, embed.vocabulary, embed.types ? 2 : 1, weighted_parts(plan));
+  if (plan.memory_width != 0) add_random_memory(seed, plan.memory_width, 5, batch);
+  return batch;
 }
 
 std::vector<std::vector<float>> run(const Program& program, const Batch& batch,
@@ -88,6 +91,92 @@ TEST(forward_of_random_models_equals_second_implementation) {
   }
 }
 
+// Rows of the plan's last block in the order of `selected`, or of all tokens.
+TEST(selected_rows_of_random_decoders_equal_second_implementation) {
+  for (uint32_t seed = 600; seed < 700; ++seed) {
+    TestDevice device;
+    const Model model = ModelBuilder::decoder(seed, seed % 2 == 0 ? 0 : 5);
+    const auto program = compiled(model, device);
+    Batch batch = batch_for(model.plan, seed, {3, 0, 70, 1});
+    if (std::holds_alternative<NoPositions>(std::get<EmbedBlock>(model.plan.blocks[0]).positions) ==
+        false) {
+      batch = batch_for(model.plan, seed, {3, 0, 30, 1});
+    }
+    const auto last = static_cast<int32_t>(model.plan.blocks.size()) - 1;
+    const std::string where = "seed " + std::to_string(seed);
+    check_close(run(*program, batch, {last})[0], expected_streams(model, batch).back(), where);
+    batch.selected = {0, 2, 5, static_cast<int32_t>(batch.tokens.size()) - 1};
+    check_close(run(*program, batch, {last})[0], expected_streams(model, batch).back(), where);
+    batch.selected->clear();
+    CHECK(run(*program, batch, {last})[0].empty());
+    CHECK_MESSAGE(device.fences_intact(), where + ": fence overwritten");
+  }
+}
+
+TEST(memory_is_needed_only_by_blocks_that_read_it) {
+  ModelBuilder builder(4);
+  Plan& plan = builder.model().plan;
+  plan.width = 8;
+  plan.memory_width = 3;
+  plan.blocks.push_back(builder.embed(10));
+  plan.blocks.push_back(builder.feed_forward("feedForward"));
+  plan.blocks.push_back(builder.attention_over_memory("overMemory"));
+  TestDevice device;
+  const auto program = compiled(builder.model(), device);
+  Batch batch = batch_for(plan, 1, {4, 2});
+  batch.memory.reset();
+  batch.memory_offsets.reset();
+  CHECK(run(*program, batch, {1})[0].size() == 6 * 8);
+  CHECK_THROWS(program->check(batch, {2}), ErrorCode::kInvalidArgument,
+               "memory: none, expected rows of 3 numbers");
+}
+
+TEST(width_is_that_of_the_layers) {
+  TestDevice device;
+  ModelBuilder builder(8);
+  Plan& plan = builder.model().plan;
+  plan.width = 6;
+  plan.blocks.push_back(builder.embed(10));
+  CHECK(compiled(builder.model(), device)->info().width == 6);
+  plan.blocks.push_back(builder.project("widen", 10));
+  plan.blocks.push_back(builder.feed_forward("feedForward"));
+  plan.blocks.push_back(SelectBlock{});
+  plan.blocks.push_back(builder.project("logits", 33));
+  CHECK(compiled(builder.model(), device)->info().width == 10);
+}
+
+TEST(layers_share_rotations_and_relative_biases) {
+  ModelBuilder builder(9);
+  Plan& plan = builder.model().plan;
+  plan.width = 8;
+  plan.blocks.push_back(builder.embed(10));
+  AttentionBlock attention = builder.plain_attention("attention", 8);
+  attention.head_dim = 4;
+  attention.heads = attention.key_heads = 2;
+  attention.query = attention.key = attention.value = builder.linear("all", 8, 8);
+  attention.output = builder.linear("output", 8, 8);
+  attention.rotary = Rotary{{1, 0.5f}, ops::RotaryPairs::kHalves, 1};
+  RelativeBias bias;
+  bias.table = builder.tensor("bias", {3, 2});
+  bias.bucket_count = 3;
+  bias.buckets = {0, 1, 2, 1, 0};
+  attention.relative_bias = bias;
+  plan.blocks.push_back(attention);
+  TestDevice device;
+  const int64_t bytes = compiled(builder.model(), device)->info().resident_bytes;
+  attention.rotary->pairs = ops::RotaryPairs::kNeighbours;  // angles are the same
+  plan.blocks.push_back(attention);
+  const auto two = compiled(builder.model(), device);
+  CHECK(two->info().resident_bytes == bytes);
+  CHECK(two->code().angles.size() == 1);
+  attention.rotary->magnitude = 2;
+  attention.relative_bias->buckets[0] = 1;
+  plan.blocks.push_back(attention);
+  const auto three = compiled(builder.model(), device);
+  CHECK(three->info().resident_bytes == bytes + 2 * 5 * 4);
+  CHECK(three->code().angles.size() == 2);
+}
+
 TEST(comparison_notices_one_wrong_element) {
   const std::vector<double> expected = {1, -2, 3};
   check_close({1, -2, 3}, expected, "equal");
@@ -139,6 +228,14 @@ TEST(sequence_alone_equals_sequence_in_batch) {
         const auto row = batch.pool_weights->begin() + part * batch.token_count();
         alone.pool_weights->insert(alone.pool_weights->end(), row + begin, row + end);
       }
+      if (batch.memory) {
+        const int64_t width = model.plan.memory_width;
+        const int32_t first = (*batch.memory_offsets)[b];
+        const int32_t rows = (*batch.memory_offsets)[b + 1] - first;
+        alone.memory.emplace(batch.memory->begin() + first * width,
+                             batch.memory->begin() + (first + rows) * width);
+        alone.memory_offsets = {{0, rows}};
+      }
       const auto vector = run(*program, alone, {last})[0];
       CHECK(std::memcmp(vector.data(), together.data() + b * columns, columns * sizeof(float)) ==
             0);
@@ -182,7 +279,7 @@ TEST(post_norm_layer_is_five_ops) {
   Plan& plan = builder.model().plan;
   plan.width = 8;
   plan.blocks.push_back(builder.embed(10));
-  AttentionBlock attention = builder.attention("attention");
+  AttentionBlock attention = builder.plain_attention("attention", 8);
   attention.norm_before.reset();
   attention.norm_after = builder.norm("attention.norm", 8);
   FeedForwardBlock feed_forward = builder.feed_forward("feedForward");
