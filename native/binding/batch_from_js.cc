@@ -44,11 +44,17 @@ engine::Batch batch_from_js(const Napi::Value& value) {
   const JsValue offsets = js.get("offsets");
   const JsValue types = js.get("types");
   const JsValue pool_weights = js.get("poolWeights");
+  const JsValue selected = js.get("selected");
+  const JsValue memory = js.get("memory");
+  const JsValue memory_offsets = js.get("memoryOffsets");
   engine::Batch batch;
   batch.tokens = copy_int32(tokens);
   batch.offsets = copy_int32(offsets);
   if (!types.absent()) batch.types = copy_int32(types);
   if (!pool_weights.absent()) batch.pool_weights = copy_float32(pool_weights);
+  if (!selected.absent()) batch.selected = copy_int32(selected);
+  if (!memory.absent()) batch.memory = copy_float32(memory);
+  if (!memory_offsets.absent()) batch.memory_offsets = copy_int32(memory_offsets);
   return batch;
 }
 

@@ -18,6 +18,7 @@ using engine::NormBlock;
 using engine::NormSpec;
 using engine::PoolBlock;
 using engine::ProjectBlock;
+using engine::SelectBlock;
 using engine::WeightRef;
 
 WeightRef weight_ref(const JsValue& value) {
@@ -27,6 +28,13 @@ WeightRef weight_ref(const JsValue& value) {
     if (rows.array_length(2) != 2) rows.fail("[begin, end]");
     ref.row_begin = rows.at(0).integer(0);
     ref.row_end = rows.at(1).integer(0);
+  }
+  if (const JsValue groups = value.get("groups"); !groups.absent()) {
+    if (groups.array_length(3) != 3) groups.fail("[begin, length, step]");
+    if (ref.row_end >= 0) groups.fail("none, since there are rows");
+    ref.row_begin = groups.at(0).integer(0);
+    ref.group = groups.at(1).integer(1);
+    ref.step = groups.at(2).integer(1);
   }
   if (const JsValue transpose = value.get("transpose"); !transpose.absent()) {
     ref.transpose = transpose.boolean();
@@ -68,7 +76,16 @@ engine::Positions positions(const JsValue& value) {
   if (value.absent()) return engine::NoPositions{};
   const Kind kind = value.get("kind").one_of<Kind>(
       {{"learned", Kind::kLearned}, {"sinusoidal", Kind::kSinusoidal}});
-  if (kind == Kind::kSinusoidal) return engine::SinusoidalPositions{value.get("count").integer(1)};
+  if (kind == Kind::kSinusoidal) {
+    engine::SinusoidalPositions sinusoidal;
+    sinusoidal.count = value.get("count").integer(1);
+    if (const JsValue layout = value.get("layout"); !layout.absent()) {
+      sinusoidal.layout = layout.one_of<engine::SinusoidalLayout>(
+          {{"interleaved", engine::SinusoidalLayout::kInterleaved},
+           {"split", engine::SinusoidalLayout::kSplit}});
+    }
+    return sinusoidal;
+  }
   engine::LearnedPositions learned;
   learned.table = weight_ref(value.get("table"));
   learned.count = value.get("count").integer(1);
@@ -92,8 +109,47 @@ engine::Block embed(const JsValue& value) {
   return block;
 }
 
+// A list of numbers, each of which an f32 can hold.
+std::vector<float> numbers(const JsValue& value) {
+  std::vector<float> result;
+  value.each(engine::kMaxListLength,
+             [&](const JsValue& element) { result.push_back(element.number()); });
+  return result;
+}
+
+engine::Rotary rotary(const JsValue& value) {
+  engine::Rotary rotary;
+  rotary.frequencies = numbers(value.get("frequencies"));
+  if (const JsValue pairs = value.get("pairs"); !pairs.absent()) {
+    rotary.pairs = pairs.one_of<ops::RotaryPairs>(
+        {{"halves", ops::RotaryPairs::kHalves}, {"neighbours", ops::RotaryPairs::kNeighbours}});
+  }
+  if (const JsValue magnitude = value.get("magnitude"); !magnitude.absent()) {
+    rotary.magnitude = magnitude.number();
+  }
+  return rotary;
+}
+
+engine::RelativeBias relative_bias(const JsValue& value) {
+  engine::RelativeBias bias;
+  bias.table = weight_ref(value.get("table"));
+  bias.bucket_count = value.get("bucketCount").integer(1);
+  value.get("buckets").each(engine::kMaxListLength, [&](const JsValue& element) {
+    const int64_t bucket = element.integer(0);
+    if (bucket >= bias.bucket_count) {
+      element.fail("0 to " + std::to_string(bias.bucket_count - 1));
+    }
+    bias.buckets.push_back(static_cast<int32_t>(bucket));
+  });
+  return bias;
+}
+
 engine::Block attention(const JsValue& value) {
   AttentionBlock block;
+  if (const JsValue source = value.get("keysFrom"); !source.absent()) {
+    block.keys_from = source.one_of<engine::KeySource>(
+        {{"stream", engine::KeySource::kStream}, {"memory", engine::KeySource::kMemory}});
+  }
   block.heads = value.get("heads").integer(1);
   const JsValue key_heads = value.get("keyHeads");
   block.key_heads = key_heads.absent() ? block.heads : key_heads.integer(1);
@@ -102,6 +158,14 @@ engine::Block attention(const JsValue& value) {
   block.key = linear(value.get("key"));
   block.value = linear(value.get("value"));
   block.output = linear(value.get("output"));
+  block.query_norm = optional(value.get("queryNorm"), norm);
+  block.key_norm = optional(value.get("keyNorm"), norm);
+  block.rotary = optional(value.get("rotary"), rotary);
+  if (const JsValue slopes = value.get("slopes"); !slopes.absent()) {
+    block.slopes = numbers(slopes);
+    if (block.slopes.empty()) slopes.fail("one for each head");
+  }
+  block.relative_bias = optional(value.get("relativeBias"), relative_bias);
   const JsValue scale = value.get("scale");
   block.scale = scale.absent()
                     ? static_cast<float>(1.0 / std::sqrt(static_cast<double>(block.head_dim)))
@@ -122,6 +186,7 @@ engine::Block feed_forward(const JsValue& value) {
   FeedForwardBlock block;
   block.inner = value.get("inner").integer(1);
   block.activation = activation(value.get("activation"));
+  block.gate = optional(value.get("gate"), linear);
   block.up = linear(value.get("up"));
   block.down = linear(value.get("down"));
   block.norm_before = optional(value.get("normBefore"), norm);
@@ -134,6 +199,7 @@ engine::Block norm_block(const JsValue& value) { return NormBlock{norm(value.get
 engine::Block project(const JsValue& value) {
   ProjectBlock block;
   block.width = value.get("width").integer(1);
+  if (const JsValue scale = value.get("scale"); !scale.absent()) block.scale = scale.number();
   block.activation = activation(value.get("activation"));
   block.linear = linear(value.get("linear"));
   return block;
@@ -148,6 +214,8 @@ engine::Block pool(const JsValue& value) {
   return block;
 }
 
+engine::Block select(const JsValue&) { return SelectBlock{}; }
+
 engine::Block block(const JsValue& value) {
   using Convert = engine::Block (*)(const JsValue&);
   const auto convert = value.get("block").one_of<Convert>({{"embed", embed},
@@ -155,7 +223,8 @@ engine::Block block(const JsValue& value) {
                                                            {"feedForward", feed_forward},
                                                            {"norm", norm_block},
                                                            {"project", project},
-                                                           {"pool", pool}});
+                                                           {"pool", pool},
+                                                           {"select", select}});
   return convert(value);
 }
 
@@ -165,6 +234,9 @@ engine::Plan plan_from_js(const Napi::Value& value) {
   const JsValue js(value, "plan");
   engine::Plan plan;
   plan.width = js.get("width").integer(1);
+  if (const JsValue width = js.get("memoryWidth"); !width.absent()) {
+    plan.memory_width = width.integer(1);
+  }
   js.get("blocks").each(engine::kMaxBlocks,
                         [&](const JsValue& element) { plan.blocks.push_back(block(element)); });
   return plan;
