@@ -5,12 +5,10 @@
  * of the paper's table 3; only what the paper does is accepted.
  */
 
-import { invalid } from '../check';
 import type { Config } from '../json';
 import { transformer as paper } from '../paper';
 import { type Family, type FamilyModel, refuseLayersBeyond } from './family';
-
-const LARGEST = 2 ** 31 - 1;
+import { dimension, headColumns } from './parts';
 
 export const transformer: Family = {
   modelType: 'transformer',
@@ -21,18 +19,16 @@ export const transformer: Family = {
     for (const stack of ['encoder.', 'decoder.']) {
       refuseLayersBeyond(config, 'num_layers', layers, tensors, stack);
     }
-    const width = config.integer('d_model', 1, LARGEST, 512);
-    const heads = config.integer('num_heads', 1, LARGEST, 8);
-    if (width % heads !== 0) {
-      throw invalid(config.where('num_heads'), String(heads), `a divisor of d_model, ${width}`);
-    }
-    const positions = config.integer('max_position_embeddings', 1, LARGEST, 1024);
+    const width = dimension(config, 'd_model', 512);
+    const heads = dimension(config, 'num_heads', 8);
+    headColumns(config, ['num_heads', heads], ['d_model', width]);
+    const positions = dimension(config, 'max_position_embeddings', 1024);
     const { encoder, decoder } = paper({
-      vocabulary: config.integer('vocab_size', 1, LARGEST),
+      vocabulary: dimension(config, 'vocab_size'),
       layers,
       width,
       heads,
-      inner: config.integer('d_ff', 1, LARGEST, 2048),
+      inner: dimension(config, 'd_ff', 2048),
       positions,
       epsilon: config.number('layer_norm_eps', 0, 1e-6),
     });
