@@ -1,10 +1,12 @@
 /**
- * Plans composed at random against the naive reference, after every block: norms before and after, every
- * activation, causal and windowed masks, grouped key heads, sinusoidal positions, weight views, pools.
+ * Plans composed at random against the naive reference, after every block: encoders and decoders with every
+ * activation, mask, position scheme, source of keys, norm placement and weight view.
  */
 
 import { loadAddon } from '../../lib/native';
-import type { Block, Plan } from '../../lib/plan';
+import type { AttentionBlock, Block, Plan } from '../../lib/plan';
+import { checkPlan } from '../../lib/plan-check';
+import { planWeights } from '../../lib/plan-weights';
 import { at, type Comparison, compare, maxAbsOf, policyTolerance, Report } from './comparator';
 import { runNaive } from './naive';
 import { exact, type Matrix, naiveF32 } from './naive-math';
@@ -56,37 +58,160 @@ test.each(SEEDS)('seed %i: the stream after every block', async (seed) => {
   for (const comparison of compareBlocks(seed, random, streams)) report.add(comparison);
 });
 
+describe('the random plans have, at least three times each', () => {
+  const plans = SEEDS.map((seed) => randomPlan(new Random(seed)));
+  const text = plans.map(({ plan }) => JSON.stringify(plan));
+  test.each([
+    '"keysFrom":"memory"',
+    '"rotary"',
+    '"pairs":"neighbours"',
+    '"magnitude"',
+    '"slopes"',
+    '"relativeBias"',
+    '"queryNorm"',
+    '"keyNorm"',
+    '"mask":"causal"',
+    '"window"',
+    '"gate"',
+    '"layout":"split"',
+    '"kind":"l2"',
+    '"kind":"rms"',
+    '"groups"',
+    '"rows"',
+    '"transpose"',
+    '"block":"select"',
+    '"block":"pool"',
+    ...['identity', 'relu', 'gelu', 'gelu_tanh', 'silu', 'tanh'].map((name) => `"${name}"`),
+  ])('%s', (property) => {
+    expect(text.filter((plan) => plan.includes(property)).length).toBeGreaterThanOrEqual(3);
+  });
+
+  test('plans that the library accepts', () => {
+    for (const { plan } of plans) expect(checkPlan(plan)).toEqual(plan);
+  });
+
+  test('weights as the library lists them', () => {
+    for (const { plan, weights } of plans) {
+      for (const { name, shape } of planWeights(plan)) {
+        const stored = weights.get(name)?.shape ?? [];
+        expect(stored).toHaveLength(shape.length);
+        stored.forEach((size, i) => {
+          expect(size).toBeGreaterThanOrEqual(at(shape, i));
+        });
+      }
+    }
+  });
+});
+
 describe('a plan that differs in one property is seen, at the block that has it', () => {
   /** The block without a property; unchanged where it has none. */
   const without = (block: Block, key: string) =>
     Object.fromEntries(Object.entries(block).filter(([name]) => name !== key)) as unknown as Block;
   const changed = (block: Block, change: object) => ({ ...block, ...change }) as Block;
+  const ofAttention = (block: Block, change: (attention: AttentionBlock) => object) =>
+    block.block === 'attention' ? changed(block, change(block)) : block;
+  const reversed = <T>(list: readonly T[]) => [...list].reverse();
   const changes: [string, Block['block'], (block: Block) => Block][] = [
-    ['the mask', 'attention', (block) => changed(block, { mask: 'causal', window: 2 })],
+    [
+      'the mask',
+      'attention',
+      (block) =>
+        ofAttention(block, ({ keysFrom }) => (keysFrom ? {} : { mask: 'causal', window: 2 })),
+    ],
+    ['no rotation', 'attention', (block) => without(block, 'rotary')],
+    [
+      'the pairs of the rotation',
+      'attention',
+      (block) =>
+        ofAttention(block, ({ rotary }) =>
+          rotary
+            ? {
+                rotary: {
+                  ...rotary,
+                  pairs: rotary.pairs === 'neighbours' ? 'halves' : 'neighbours',
+                },
+              }
+            : {},
+        ),
+    ],
+    [
+      'the magnitude of the rotation',
+      'attention',
+      (block) =>
+        ofAttention(block, ({ rotary }) =>
+          rotary ? { rotary: { ...rotary, magnitude: 1.1 } } : {},
+        ),
+    ],
+    ['no slopes', 'attention', (block) => without(block, 'slopes')],
+    [
+      'the order of slopes',
+      'attention',
+      (block) => ofAttention(block, ({ slopes }) => (slopes ? { slopes: reversed(slopes) } : {})),
+    ],
+    ['no relative bias', 'attention', (block) => without(block, 'relativeBias')],
+    [
+      'the direction of relative bias',
+      'attention',
+      (block) =>
+        ofAttention(block, ({ relativeBias }) =>
+          relativeBias
+            ? { relativeBias: { ...relativeBias, buckets: reversed(relativeBias.buckets) } }
+            : {},
+        ),
+    ],
+    ['no norm of queries', 'attention', (block) => without(block, 'queryNorm')],
+    ['no norm of keys', 'attention', (block) => without(block, 'keyNorm')],
     ['the scale of scores', 'attention', (block) => changed(block, { scale: 0.03 })],
     ['no norm before attention', 'attention', (block) => without(block, 'normBefore')],
     ['no norm after attention', 'attention', (block) => without(block, 'normAfter')],
     ['the activation', 'feedForward', (block) => changed(block, { activation: 'silu' })],
     ['no norm before feed-forward', 'feedForward', (block) => without(block, 'normBefore')],
     ['no norm after feed-forward', 'feedForward', (block) => without(block, 'normAfter')],
+    ['no gate', 'feedForward', (block) => without(block, 'gate')],
+    ['the scale of a projection', 'project', (block) => changed(block, { scale: 1.01 })],
+    [
+      'the layout of sinusoids',
+      'embed',
+      (block) => {
+        if (block.block !== 'embed' || block.positions?.kind !== 'sinusoidal') return block;
+        const layout = block.positions.layout === 'split' ? 'interleaved' : 'split';
+        return changed(block, { positions: { ...block.positions, layout } });
+      },
+    ],
     ['no positions', 'embed', (block) => without(block, 'positions')],
     ['the scale of embeddings', 'embed', (block) => changed(block, { scale: 1.01 })],
     ['no types', 'embed', (block) => without(block, 'types')],
   ];
 
-  /** The first seeds whose plan has such a block, with more than a few tokens, and is changed by `change`. */
+  /** The first plans of which `change` changes a block and, by the naive reference, what it yields. */
   function affected(kind: Block['block'], change: (block: Block) => Block) {
-    return SEEDS.flatMap((seed) => {
+    const found = [];
+    for (const seed of SEEDS) {
       const random = randomPlan(new Random(seed));
-      const place = random.plan.blocks.findIndex(({ block }) => block === kind);
-      const block = random.plan.blocks[place];
-      if (!block || random.batch.tokens.length < 20) return [];
-      if (JSON.stringify(change(block)) === JSON.stringify(block)) return [];
-      const blocks = random.plan.blocks.map((other, i) => (i === place ? change(other) : other));
-      return [
-        { seed, random, plan: { ...random.plan, blocks }, where: blockName(seed, place, block) },
-      ];
-    }).slice(0, 3);
+      const { blocks } = random.plan;
+      const place = blocks.findIndex(
+        (block) => block.block === kind && JSON.stringify(change(block)) !== JSON.stringify(block),
+      );
+      if (place < 0 || random.batch.tokens.length < 20) continue;
+      const plan = {
+        ...random.plan,
+        blocks: blocks.map((block, i) => (i === place ? change(block) : block)),
+      };
+      if (!isSeen(random, plan, place)) continue;
+      found.push({ seed, random, plan, where: blockName(seed, place, blocks[place] as Block) });
+      if (found.length === 3) break;
+    }
+    return found;
+  }
+
+  /** Whether the block at `place` yields something else by more than rounding. */
+  function isSeen(random: RandomPlan, plan: Plan, place: number): boolean {
+    const { weights, batch } = random;
+    const upTo = (blocks: readonly Block[]) => blocks.slice(0, place + 1);
+    const run = ({ blocks, ...rest }: Plan) =>
+      runNaive({ ...rest, blocks: upTo(blocks) }, weights, batch, exact).at(-1) as Matrix;
+    const { data } = run(random.plan);
+    return distance(run(plan), data) > 1e-3 * maxAbsOf(data);
   }
 
   test.each(changes)('%s', async (_name, kind, change) => {
