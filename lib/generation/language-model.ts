@@ -3,6 +3,7 @@
 import { describe, invalid } from '../check';
 import { MultiheadError } from '../errors';
 import { Running } from '../running';
+import { addedText } from '../text-offsets';
 import type { Tokenizer } from '../tokenizer';
 import { BeamSearch, beamWidth } from './beam';
 import type { GenerationConfig } from './config';
@@ -234,6 +235,6 @@ export class LanguageModel {
   async #textAfter(prompt: readonly number[], tokens: readonly number[]): Promise<string> {
     const tokenizer = this.#tokenizer();
     const before = await tokenizer.decode(prompt, 'skip');
-    return (await tokenizer.decode([...prompt, ...tokens], 'skip')).slice(before.length);
+    return addedText(before, await tokenizer.decode([...prompt, ...tokens], 'skip'));
   }
 }

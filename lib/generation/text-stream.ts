@@ -8,6 +8,7 @@
  */
 
 import { cleanSpaces, settledLength } from '../text-cleanup';
+import { addedText, sharedLength } from '../text-offsets';
 
 /** What of a tokenizer is needed here. */
 export interface Detokenizer {
@@ -42,10 +43,11 @@ export class TextStream {
   /** What the token adds to the text; often nothing until a later one comes. */
   async push(token: number): Promise<string> {
     this.#window.push(token);
-    const text = await this.#decode(this.#window);
-    if (text.length <= this.#emittedText.length || text.endsWith(REPLACEMENT)) return '';
-    const piece = text.slice(this.#emittedText.length);
-    this.#window = this.#window.slice(this.#emitted);
+    const piece = addedText(this.#emittedText, await this.#decode(this.#window));
+    if (piece === '' || piece.endsWith(REPLACEMENT)) return '';
+    // A prompt may end inside a character: then its tokens stay, so that the window begins with a whole one.
+    const startsWhole = !this.#emittedText.endsWith(REPLACEMENT);
+    this.#window = startsWhole ? this.#window.slice(this.#emitted) : this.#window;
     this.#emitted = this.#window.length;
     this.#emittedText = await this.#decode(this.#window);
     return this.#cleaning?.push(piece) ?? piece;
@@ -53,7 +55,7 @@ export class TextStream {
 
   /** What is left when no token follows; half a character is U+FFFD. */
   async end(): Promise<string> {
-    const piece = (await this.#decode(this.#window)).slice(this.#emittedText.length);
+    const piece = addedText(this.#emittedText, await this.#decode(this.#window));
     return this.#cleaning ? this.#cleaning.push(piece) + this.#cleaning.end() : piece;
   }
 
@@ -65,12 +67,12 @@ export class TextStream {
 /** Cleans pieces as their whole text would be; what the next piece may change is held back. */
 class SpaceCleaning {
   #held: string;
-  /** Characters of cleaned text that belong to the prompt. */
-  #skip: number;
+  /** Cleaned text of the prompt that has not come yet. */
+  #prompt: string;
 
   constructor(prompt: string) {
     this.#held = prompt;
-    this.#skip = cleanSpaces(prompt).length;
+    this.#prompt = cleanSpaces(prompt);
   }
 
   push(piece: string): string {
@@ -85,8 +87,9 @@ class SpaceCleaning {
   #take(length: number): string {
     const cleaned = cleanSpaces(this.#held.slice(0, length));
     this.#held = this.#held.slice(length);
-    const skipped = Math.min(this.#skip, cleaned.length);
-    this.#skip -= skipped;
-    return cleaned.slice(skipped);
+    const shared = sharedLength(this.#prompt, cleaned);
+    // Where the text has become another than the prompt's, nothing of the prompt is left.
+    this.#prompt = shared === cleaned.length ? this.#prompt.slice(shared) : '';
+    return cleaned.slice(shared);
   }
 }
