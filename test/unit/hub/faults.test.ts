@@ -3,7 +3,7 @@ import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { partialPath } from '../../../lib/hub/download';
-import { retryAfterMs, waitBeforeRetry, HubUnavailableError } from '../../../lib/hub/failures';
+import { HubUnavailableError, retryAfterMs, waitBeforeRetry } from '../../../lib/hub/failures';
 import { etagOf } from './fake-hub';
 import {
   bytes,

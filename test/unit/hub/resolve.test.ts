@@ -1,6 +1,7 @@
 import { mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DownloadProgress, resolveModel } from '../../../lib/hub/index';
+import { etagOf } from './fake-hub';
 import {
   bytes,
   COMMIT,
@@ -14,7 +15,6 @@ import {
   WEIGHT_BYTES,
   world,
 } from './setup';
-import { etagOf } from './fake-hub';
 
 afterEach(endWorlds);
 
