@@ -138,20 +138,19 @@ export class Batcher<S extends Sized> {
     }
   }
 
-  /** One sequence of each waiting call in turn, until the tokens are spent. */
+  /** One sequence of each waiting call in turn, until the tokens are spent; the next batch goes on from there. */
   #nextItems(): Item<S>[] {
     const items: Item<S>[] = [];
     let room = this.#options.batchTokens;
-    while (this.#calls.length > 0) {
-      for (const call of this.#calls) {
-        const next = call.waiting.at(-1);
-        if (!next) continue;
-        if (items.length > 0 && next.sequence.length > room) return items;
-        call.waiting.pop();
-        room -= next.sequence.length;
-        items.push({ call, ...next });
-      }
-      this.#calls = this.#calls.filter(({ waiting }) => waiting.length > 0);
+    for (let call = this.#calls[0]; call; call = this.#calls[0]) {
+      const next = call.waiting.at(-1);
+      if (next && items.length > 0 && next.sequence.length > room) return items;
+      this.#calls.shift();
+      if (!next) continue;
+      call.waiting.pop();
+      room -= next.sequence.length;
+      items.push({ call, ...next });
+      if (call.waiting.length > 0) this.#calls.push(call);
     }
     return items;
   }
@@ -161,7 +160,7 @@ export class Batcher<S extends Sized> {
     try {
       job = this.#run(items.map(({ sequence }) => sequence));
     } catch (error) {
-      for (const { call } of items) call.fail(error);
+      this.#failed(items, error);
       return;
     }
     const batch = { items, cancel: () => job.cancel() };
