@@ -7,9 +7,12 @@
 import { invalid, oneOf } from '../check';
 import type { Config } from '../json';
 import type { Activation, Block, LinearSpec, NormSpec } from '../plan';
+import { MOST_BLOCKS } from '../plan-check';
 import { type Family, type FamilyModel, refuseLayersBeyond } from './family';
 
 const LARGEST = 2 ** 31 - 1;
+/** Two blocks each, after the embedding and before a pooling. */
+const MOST_LAYERS = MOST_BLOCKS / 2 - 8;
 
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   gelu: 'gelu',
@@ -28,7 +31,7 @@ export const bert: Family = {
     refuseUnsupported(config);
     const prefix = tensors.includes('bert.embeddings.word_embeddings.weight') ? 'bert.' : '';
     const names = new Set(tensors);
-    const layers = config.integer('num_hidden_layers', 1, LARGEST, 12);
+    const layers = config.integer('num_hidden_layers', 1, MOST_LAYERS, 12);
     refuseLayersBeyond(config, 'num_hidden_layers', layers, tensors, `${prefix}encoder.layer.`);
 
     const width = config.integer('hidden_size', 1, LARGEST, 768);
