@@ -17,7 +17,7 @@ import {
   optional,
 } from './check';
 import type { Activation, Block, LinearSpec, NormSpec, Plan, PoolBlock } from './plan';
-import { checkPlan, MOST_COLUMNS, type Stream, streamAfter } from './plan-check';
+import { checkBlock, checkPlan, MOST_COLUMNS, type Stream, streamAfter } from './plan-check';
 
 /** Where a block stands. */
 export interface Place {
@@ -213,6 +213,7 @@ export function feedForward(options: FeedForwardOptions = {}): BlockBuilder {
 export function norm(options: NormBlockOptions = {}): BlockBuilder {
   checkObject('norm options', options, ['kind', 'epsilon', 'name']);
   const { kind = 'layer', epsilon, name } = options;
+  checkLiteral('norm.kind', kind, ['layer', 'rms', 'l2']);
   return (place) => {
     const names = new Names(name, place);
     if (kind === 'l2') return { block: 'norm', norm: { kind, epsilon: epsilon ?? 1e-12 } };
@@ -258,17 +259,18 @@ export function plan(options: PlanOptions, blocks: readonly (Block | BlockBuilde
   let stream: Stream = { rows: 'tokens', columns: width };
   const built = Array.from(checkArray('plan.blocks', blocks), (entry, index) => {
     const where = `plan.blocks[${index}]`;
-    const block = buildBlock(where, entry, { index, columns: stream.columns });
-    const isPooled = block.block === 'pool' && Array.isArray(block.parts);
-    if (isPooled || block.block === 'project') stream = streamAfter(where, block, stream);
+    const built = buildBlock(where, entry, { index, columns: stream.columns });
+    // Checked before the next block is built on it, so that the error names the wrong one.
+    const block = checkBlock(where, built, index);
+    stream = streamAfter(where, block, stream);
     return block;
   });
   return checkPlan({ width, blocks: built });
 }
 
-function buildBlock(where: string, entry: unknown, place: Place): Block {
+function buildBlock(where: string, entry: unknown, place: Place): unknown {
   const block = typeof entry === 'function' ? (entry as BlockBuilder)(place) : entry;
-  if (typeof block === 'object' && block !== null) return block as Block;
+  if (typeof block === 'object' && block !== null) return block;
   throw invalid(where, describe(entry), 'a block or one of the builders');
 }
 

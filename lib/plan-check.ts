@@ -37,7 +37,7 @@ import type {
 export const MOST_COLUMNS = 2 ** 24;
 const MOST_ROWS = 2 ** 31 - 1;
 const MOST_SINUSOIDAL_POSITIONS = 2 ** 20;
-const MOST_BLOCKS = 4096;
+export const MOST_BLOCKS = 4096;
 const MOST_PARTS = 64;
 const MOST_HEAD_COLUMNS = 256;
 
@@ -88,7 +88,8 @@ export function checkPlan(value: unknown): Plan {
   return deepFreeze({ width: columns, blocks: checked });
 }
 
-function checkBlock(where: string, value: unknown, index: number): Block {
+/** The block at `index` of a plan, checked for itself. */
+export function checkBlock(where: string, value: unknown, index: number): Block {
   if (!isObject(value)) throw invalid(where, describe(value), 'a block');
   const kinds = Object.keys(CHECKS) as Block['block'][];
   const kind = checkLiteral(`${where}.block`, value['block'], kinds);

@@ -35,9 +35,9 @@ export function planWeights(plan: Plan): readonly PlanWeight[] {
 }
 
 interface Need {
-  shape: number[];
-  /** The first dimension only has to be as long as this. */
-  isLowerBound: boolean;
+  readonly shape: number[];
+  /** By dimension: it only has to be as long as the shape says. */
+  readonly isLowerBound: boolean[];
   readonly role: WeightRole;
 }
 
@@ -101,32 +101,33 @@ class Needs {
     if (ref.rows && ref.rows[1] - ref.rows[0] !== rows) {
       throw mismatch(ref.tensor, `rows [${ref.rows.join(', ')})`, `${rows} rows`);
     }
-    const stored = [ref.rows?.[1] ?? rows, ...(columns === undefined ? [] : [columns])];
-    // A range of a transposed matrix's rows is one of the stored matrix's columns.
-    const need: Need = { shape: stored, isLowerBound: ref.rows !== undefined, role };
-    const key = ref.transpose && columns !== undefined ? 1 : 0;
-    this.#merge(ref.tensor, need, key);
+    const shape = [ref.rows?.[1] ?? rows, ...(columns === undefined ? [] : [columns])];
+    const isLowerBound = shape.map((_, i) => i === 0 && ref.rows !== undefined);
+    if (ref.transpose) {
+      // A range of a transposed matrix's rows is one of the stored matrix's columns.
+      shape.reverse();
+      isLowerBound.reverse();
+    }
+    this.#merge(ref.tensor, { shape, isLowerBound, role });
   }
 
-  #merge(tensor: string, need: Need, open: 0 | 1): void {
-    if (open === 1) need.shape.reverse();
+  #merge(tensor: string, need: Need): void {
     const known = this.#needs.get(tensor);
     if (!known) {
       this.#needs.set(tensor, need);
       return;
     }
-    const fits =
-      known.shape.length === need.shape.length &&
-      known.shape.every((size, i) => {
-        const other = need.shape[i] as number;
-        if (i !== open || size === other) return size === other;
-        return size > other ? need.isLowerBound : known.isLowerBound;
-      });
-    if (!fits) {
+    const fits = ({ shape, isLowerBound }: Need, most: readonly number[]) =>
+      shape.every((size, i) => size === most[i] || isLowerBound[i]);
+    const most = known.shape.map((size, i) => Math.max(size, need.shape[i] ?? 0));
+    const isSameRank = known.shape.length === need.shape.length;
+    if (!isSameRank || !fits(known, most) || !fits(need, most)) {
       throw mismatch(tensor, `needed as [${need.shape.join(', ')}]`, `[${known.shape.join(', ')}]`);
     }
-    known.shape[open] = Math.max(known.shape[open] as number, need.shape[open] as number);
-    known.isLowerBound &&= need.isLowerBound;
+    for (const [i, size] of most.entries()) {
+      known.shape[i] = size;
+      known.isLowerBound[i] &&= need.isLowerBound[i] === true;
+    }
   }
 }
 
@@ -154,12 +155,21 @@ export function randomWeights(
   // No prototype, so that a tensor may be called __proto__.
   const weights: Record<string, Tensor> = Object.create(null);
   for (const { name, shape, role } of planWeights(plan)) {
-    const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
+    const data = zeros(name, shape);
     if (role === 'gain') data.fill(1);
     if (role === 'matrix' || role === 'table') fillUniform(data, shape.at(-1) ?? 1, seed, name);
     weights[name] = { shape, data };
   }
   return weights;
+}
+
+function zeros(name: string, shape: readonly number[]): Float32Array {
+  try {
+    return new Float32Array(shape.reduce((product, size) => product * size, 1));
+  } catch (cause) {
+    const details = { where: name, got: `shape [${shape.join(', ')}], which memory cannot hold` };
+    throw new MultiheadError('OUT_OF_MEMORY', details, { cause });
+  }
 }
 
 /** xorshift32 (Marsaglia 2003); only exact arithmetic and a square root, so no platform differs. */
