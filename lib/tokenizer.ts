@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { Encoding, Tokenizer as LibraryTokenizer } from '@anush008/tokenizers';
 import { invalid, isObject } from './check';
 import { MultiheadError } from './errors';
-import { Config, isFile } from './json';
+import { Config, isPresent } from './json';
 
 /** One text's tokens, special ones included. */
 export interface TokenSequence {
@@ -45,7 +45,7 @@ export class Tokenizer {
   /** @throws MultiheadError FILE_ERROR where there is no tokenizer.json, INVALID_ARGUMENT where it is malformed. */
   static async load(folder: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
     const path = join(folder, 'tokenizer.json');
-    if (!(await isFile(path))) {
+    if (!(await isPresent(path))) {
       const expected = 'the fast tokenizer that transformers saves beside a model';
       throw new MultiheadError('FILE_ERROR', { where: path, got: 'no such file', expected });
     }
