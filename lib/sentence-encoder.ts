@@ -309,8 +309,15 @@ function pack(sequences: readonly Sequence[]) {
 
 /** Python's: what sentence_bert_config.json says, else the tokenizer, and never more than there are positions. */
 function defaultMaxLength(folder: SentenceFolder, tokenizer: Tokenizer): number {
-  const { maxLength } = folder.model;
-  return Math.min(folder.maxLength ?? tokenizer.maxLength ?? maxLength, maxLength);
+  const { maxLength, folder: path } = folder.model;
+  const length = Math.min(folder.maxLength ?? tokenizer.maxLength ?? maxLength, maxLength);
+  const least = Math.max(1, tokenizer.specialTokens);
+  if (length >= least) return length;
+  throw invalid(
+    path,
+    `sequences of at most ${length} tokens`,
+    `${least} for the special ones alone`,
+  );
 }
 
 /** The first tokens of every text that do not count in the pooling: the prompt and the special ones before it. */

@@ -58,16 +58,8 @@ export class Tokenizer {
     });
     const config = await Config.readIfPresent(folder, 'tokenizer_config.json');
     const side = config.literal('truncation_side', ['left', 'right'], 'right');
-    const limit = config.get('model_max_length');
-    // Python writes 1e30 for "no limit".
-    const maxLength = Number.isInteger(limit) && (limit as number) < 2 ** 31 ? limit : undefined;
-    const frame = await probeFrame(library);
-    return new Tokenizer(
-      library,
-      frame,
-      side === 'right' ? 'begin' : 'end',
-      maxLength as number | undefined,
-    );
+    const frame = await probeFrame(path, library);
+    return new Tokenizer(library, frame, side === 'right' ? 'begin' : 'end', limitOf(config));
   }
 
   /** Special tokens around every text: no sequence is shorter. */
@@ -117,9 +109,29 @@ interface Frame {
   readonly after: number;
 }
 
-async function probeFrame(library: LibraryTokenizer): Promise<Frame> {
-  const framed = (await library.encode('a', null, { addSpecialTokens: true })).getIds();
-  const plain = (await library.encode('a', null, { addSpecialTokens: false })).getIds();
+/** The longest sequence that tokenizer_config.json allows; Python writes 1e30 for "no limit". */
+export async function readTokenLimit(folder: string): Promise<number | undefined> {
+  return limitOf(await Config.readIfPresent(folder, 'tokenizer_config.json'));
+}
+
+function limitOf(config: Config): number | undefined {
+  const limit = config.get('model_max_length');
+  return Number.isInteger(limit) && (limit as number) < 2 ** 31 ? (limit as number) : undefined;
+}
+
+async function probeFrame(path: string, library: LibraryTokenizer): Promise<Frame> {
+  const probe = async (addSpecialTokens: boolean) => {
+    try {
+      return (await library.encode('a', null, { addSpecialTokens })).getIds();
+    } catch (cause) {
+      throw malformed(path, cause);
+    }
+  };
+  const [framed, plain] = [await probe(true), await probe(false)];
+  if (plain.length === 0) {
+    const details = { where: path, got: "no token for the text 'a'", expected: 'at least one' };
+    throw new MultiheadError('UNSUPPORTED', details);
+  }
   for (let before = 0; before + plain.length <= framed.length; before += 1) {
     if (plain.every((id, i) => framed[before + i] === id)) {
       return { before, after: framed.length - before - plain.length };
@@ -137,12 +149,13 @@ function create(path: string, json: Record<string, unknown>): LibraryTokenizer {
   try {
     return library.Tokenizer.fromString(JSON.stringify(json));
   } catch (cause) {
-    throw new MultiheadError(
-      'INVALID_ARGUMENT',
-      { where: path, got: (cause as Error).message, expected: 'a tokenizer.json' },
-      { cause },
-    );
+    throw malformed(path, cause);
   }
+}
+
+function malformed(path: string, cause: unknown): MultiheadError {
+  const details = { where: path, got: (cause as Error).message, expected: 'a tokenizer.json' };
+  return new MultiheadError('INVALID_ARGUMENT', details, { cause });
 }
 
 /** The normalizer with lower-casing before it, as sentence-transformers puts it there. */
