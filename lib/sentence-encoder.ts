@@ -172,28 +172,21 @@ export class SentenceEncoder {
     const { normalize, maxLength, truncate, signal } = this.#readOptions(options);
     throwIfAborted('encode', signal);
     const usage = { tokens: 0, truncated: 0 };
-    const jobs: Job<readonly Float32Array[]>[] = [];
+    const call = this.#batcher.open(texts.length);
+    // Awaited below; until then a failure has nobody else to hear it.
+    call.done.catch(() => {});
     try {
-      for (let first = 0; first < texts.length || first === 0; first += TEXTS_PER_SLICE) {
+      for (let first = 0; first < texts.length && !call.settled; first += TEXTS_PER_SLICE) {
         const slice = texts.slice(first, first + TEXTS_PER_SLICE);
         const sequences = await this.#tokenize(slice, first, { maxLength, truncate, usage });
         throwIfAborted('encode', signal);
-        const job = this.#batcher.submit(
-          sequences.map((ids) => ({ ids, length: ids.length, normalize })),
-        );
-        // Awaited below; until then a failure has nobody else to hear it.
-        job.done.catch(() => {});
-        jobs.push(job);
+        call.add(sequences.map((ids) => ({ ids, length: ids.length, normalize })));
       }
     } catch (error) {
-      cancelAll(jobs);
+      call.cancel();
       throw error;
     }
-    const all = {
-      done: Promise.all(jobs.map(({ done }) => done)),
-      cancel: () => cancelAll(jobs),
-    };
-    const vectors = (await settle('encode', all, signal)).flat();
+    const vectors = await settle('encode', call, signal);
     return new Embeddings(vectors, this.info.dimensions, usage);
   }
 
@@ -289,10 +282,6 @@ function readTexts(value: unknown): readonly string[] {
     if (typeof text === 'string') return text;
     throw invalid(`texts[${i}]`, describe(text), 'a string');
   });
-}
-
-function cancelAll(jobs: readonly Job<unknown>[]): void {
-  for (const job of jobs) job.cancel();
 }
 
 function pack(sequences: readonly Sequence[]) {

@@ -239,6 +239,45 @@ describe('limits', () => {
   });
 });
 
+describe('a call whose texts come bit by bit', () => {
+  test('waits with all of them from the start, and has one turn at a time', async () => {
+    const bench = new Bench({ maxQueued: 10 });
+    const call = bench.batcher.open(9);
+    expect(bench.batcher.queued).toBe(9);
+    await expectError(() => bench.submit(texts('b', 2)), 'OVERLOADED', '2 texts while 9 wait');
+    call.add(texts('x', 1));
+    call.add(texts('a', 4));
+    call.add(texts('c', 4));
+    bench.submit(texts('b', 1));
+    await bench.drain();
+    expect((await call.done).map(idOf)).toEqual([
+      ...['x0', 'a0', 'a1', 'a2', 'a3', 'c0', 'c1', 'c2', 'c3'],
+    ]);
+    expect(bench.ids[1]).toEqual(['a0', 'b0', 'a1', 'a2']);
+    expect(bench.batcher.queued).toBe(0);
+  });
+
+  test('may run dry and go on', async () => {
+    const bench = new Bench();
+    const call = bench.batcher.open(2);
+    call.add(texts('a', 1));
+    await bench.drain();
+    expect([call.settled, bench.batcher.queued]).toEqual([false, 1]);
+    call.add(texts('b', 1));
+    bench.batches[1]?.finish();
+    expect((await call.done).map(idOf)).toEqual(['a0', 'b0']);
+  });
+
+  test('is DISPOSED by close, and what comes later is dropped', async () => {
+    const bench = new Bench();
+    const call = bench.batcher.open(2);
+    bench.batcher.close();
+    call.add(texts('a', 2));
+    await expectError(() => call.done, 'DISPOSED', 'disposed');
+    expect(bench.ids).toEqual([]);
+  });
+});
+
 test('after close what waits is DISPOSED, what runs ends, and nothing is taken', async () => {
   const bench = new Bench();
   const running = bench.submit(texts('a', 1));
