@@ -59,6 +59,12 @@ test.each<[string, () => unknown]>([
   await expectError(f, 'INVALID_ARGUMENT', `INVALID_ARGUMENT ${where}: `);
 });
 
+test('weights that memory cannot hold: OUT_OF_MEMORY', async () => {
+  const modes = new Array<PoolingMode>(1e5).fill('mean');
+  const f = () => poolWeights(modes, Int32Array.of(0, 2 ** 31 - 1));
+  await expectError(f, 'OUT_OF_MEMORY', 'poolWeights: ');
+});
+
 describe('Embeddings', () => {
   const rows = [Float32Array.of(1, 2), Float32Array.of(3, 4), Float32Array.of(5, 6)];
   const make = () => new Embeddings(rows, 2, { tokens: 9, truncated: 1 });
