@@ -27,33 +27,58 @@ interface Sized {
   readonly length: number;
 }
 
+/** A call that has been let in; its sequences come by `add`, in order and bit by bit. */
+export interface OpenCall<S> extends Job<readonly Float32Array[]> {
+  /** Whether it has ended, well or not; what is added then is dropped. */
+  readonly settled: boolean;
+  add(sequences: readonly S[]): void;
+}
+
 /** One call: its sequences in order, and what became of them. */
 class Call<S> {
-  readonly waiting: { sequence: S; index: number }[] = [];
-  readonly results: (Float32Array | undefined)[] = [];
+  readonly results: Float32Array[] = [];
   readonly done: Promise<readonly Float32Array[]>;
   settled = false;
-  #left = 0;
+  readonly #sequences: S[] = [];
+  readonly #count: number;
+  #taken = 0;
+  #finished = 0;
   #resolve!: (results: readonly Float32Array[]) => void;
   #reject!: (error: unknown) => void;
 
-  constructor(sequences: readonly S[]) {
+  constructor(count: number) {
+    this.#count = count;
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // Backwards, because pop takes from the end.
-    for (let index = sequences.length - 1; index >= 0; index -= 1) {
-      this.waiting.push({ sequence: sequences[index] as S, index });
-    }
-    this.#left = sequences.length;
-    if (this.#left === 0) this.#settle(() => this.#resolve([]));
+    if (count === 0) this.#settle(() => this.#resolve([]));
+  }
+
+  /** Sequences that no batch has taken, those still to come included. */
+  get waiting(): number {
+    return this.settled ? 0 : this.#count - this.#taken;
+  }
+
+  /** The sequence whose turn is next, where one has come. */
+  get next(): S | undefined {
+    return this.settled ? undefined : this.#sequences[this.#taken];
+  }
+
+  take(sequence: S): Item<S> {
+    const index = this.#taken;
+    this.#taken += 1;
+    return { call: this, index, sequence };
+  }
+
+  add(sequences: readonly S[]): void {
+    for (const sequence of sequences) this.#sequences.push(sequence);
   }
 
   finish(index: number, result: Float32Array): void {
     this.results[index] = result;
-    this.#left -= 1;
-    if (this.#left === 0) this.#settle(() => this.#resolve(this.results as Float32Array[]));
+    this.#finished += 1;
+    if (this.#finished === this.#count) this.#settle(() => this.#resolve(this.results));
   }
 
   fail(error: unknown): void {
@@ -63,7 +88,7 @@ class Call<S> {
   #settle(how: () => void): void {
     if (this.settled) return;
     this.settled = true;
-    this.waiting.length = 0;
+    this.#sequences.length = 0;
     how();
   }
 }
@@ -78,6 +103,9 @@ export class Batcher<S extends Sized> {
   readonly #run: RunBatch<S>;
   readonly #options: BatcherOptions;
   readonly #name: string;
+  /** Calls that have not ended. */
+  readonly #open = new Set<Call<S>>();
+  /** Those of them whose next sequence has come, in the order of their turns. */
   #calls: Call<S>[] = [];
   #running = new Set<{ items: readonly Item<S>[]; cancel(): void }>();
   #closed = false;
@@ -90,38 +118,60 @@ export class Batcher<S extends Sized> {
 
   /** Sequences that wait for a batch. */
   get queued(): number {
-    return this.#calls.reduce((sum, call) => sum + call.waiting.length, 0);
+    let sum = 0;
+    for (const call of this.#open) sum += call.waiting;
+    return sum;
   }
 
   /**
-   * Queues a call's sequences; `done` gives their vectors in order.
+   * Lets a call of `count` sequences in, all of which wait from now on; `done` gives their vectors in order.
    *
    * @throws MultiheadError DISPOSED after close, OVERLOADED when too many sequences wait
    */
-  submit(sequences: readonly S[]): Job<readonly Float32Array[]> {
+  open(count: number): OpenCall<S> {
     if (this.#closed) throw this.#disposed();
     const waiting = this.queued;
-    if (waiting > 0 && waiting + sequences.length > this.#options.maxQueued) {
+    if (waiting > 0 && waiting + count > this.#options.maxQueued) {
       throw new MultiheadError('OVERLOADED', {
         where: this.#name,
-        got: `${sequences.length} texts while ${waiting} wait`,
+        got: `${count} texts while ${waiting} wait`,
         expected: `at most ${this.#options.maxQueued} waiting`,
       });
     }
-    const call = new Call(sequences);
-    if (!call.settled) this.#calls.push(call);
+    const call = new Call<S>(count);
+    this.#open.add(call);
+    const forget = () => this.#open.delete(call);
+    call.done.then(forget, forget);
+    return {
+      done: call.done,
+      get settled() {
+        return call.settled;
+      },
+      add: (sequences) => this.#add(call, sequences),
+      cancel: () => this.#cancel(call),
+    };
+  }
+
+  /** {@link open} for sequences that have all come. */
+  submit(sequences: readonly S[]): Job<readonly Float32Array[]> {
+    const call = this.open(sequences.length);
+    call.add(sequences);
+    return call;
+  }
+
+  #add(call: Call<S>, sequences: readonly S[]): void {
+    if (call.settled) return;
+    const hasTurn = call.next !== undefined;
+    call.add(sequences);
+    if (!hasTurn && call.next !== undefined) this.#calls.push(call);
     this.#fill();
-    return { done: call.done, cancel: () => this.#cancel(call) };
   }
 
   /** What waits rejects with DISPOSED; what runs ends. */
   close(): void {
     this.#closed = true;
-    const running = new Set(
-      [...this.#running].flatMap(({ items }) => items.map(({ call }) => call)),
-    );
-    for (const call of this.#calls) {
-      if (call.waiting.length > 0 || !running.has(call)) call.fail(this.#disposed());
+    for (const call of this.#open) {
+      if (call.waiting > 0) call.fail(this.#disposed());
     }
     this.#calls = [];
   }
@@ -142,20 +192,18 @@ export class Batcher<S extends Sized> {
     }
   }
 
-  /** One sequence of each waiting call in turn, until the tokens are spent. */
+  /** One sequence of each waiting call in turn, until the tokens are spent; the next batch goes on from there. */
   #nextItems(): Item<S>[] {
     const items: Item<S>[] = [];
     let room = this.#options.batchTokens;
-    while (this.#calls.length > 0) {
-      for (const call of this.#calls) {
-        const next = call.waiting.at(-1);
-        if (!next) continue;
-        if (items.length > 0 && next.sequence.length > room) return items;
-        call.waiting.pop();
-        room -= next.sequence.length;
-        items.push({ call, ...next });
-      }
-      this.#calls = this.#calls.filter(({ waiting }) => waiting.length > 0);
+    for (let call = this.#calls[0]; call; call = this.#calls[0]) {
+      const { next } = call;
+      if (next && items.length > 0 && next.length > room) return items;
+      this.#calls.shift();
+      if (!next) continue;
+      room -= next.length;
+      items.push(call.take(next));
+      if (call.next) this.#calls.push(call);
     }
     return items;
   }
@@ -165,7 +213,7 @@ export class Batcher<S extends Sized> {
     try {
       job = this.#run(items.map(({ sequence }) => sequence));
     } catch (error) {
-      for (const { call } of items) call.fail(error);
+      this.#failed(items, error);
       return;
     }
     const batch = { items, cancel: () => job.cancel() };

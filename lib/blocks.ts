@@ -27,7 +27,7 @@ import type {
   RelativeBias,
   Rotary,
 } from './plan';
-import { checkPlan, type Stream, streamAfter } from './plan-check';
+import { checkBlock, checkPlan, type Stream, streamAfter } from './plan-check';
 import { MOST_COLUMNS } from './plan-check-specs';
 import {
   alibiSlopes,
@@ -307,6 +307,7 @@ export function feedForward(options: FeedForwardOptions = {}): BlockBuilder {
 export function norm(options: NormBlockOptions = {}): BlockBuilder {
   checkObject('norm options', options, ['kind', 'epsilon', 'name']);
   const { kind = 'layer', epsilon, name } = options;
+  checkLiteral('norm.kind', kind, ['layer', 'rms', 'l2']);
   return (place) => {
     const names = new Names(name, place);
     return { block: 'norm', norm: names.normOf('norm', kind, epsilon) };
@@ -379,16 +380,17 @@ export function plan(options: PlanOptions, blocks: readonly (Block | BlockBuilde
   let stream: Stream = { rows: 'tokens', columns: width };
   const built = Array.from(checkArray('plan.blocks', blocks), (entry, index) => {
     const where = `plan.blocks[${index}]`;
-    const block = buildBlock(where, entry, { index, columns: stream.columns });
-    const isPooled = block.block === 'pool' && Array.isArray(block.parts);
-    if (isPooled || block.block === 'project') stream = streamAfter(where, block, stream);
+    const built = buildBlock(where, entry, { index, columns: stream.columns });
+    // Checked before the next block is built on it, so that the error names the wrong one.
+    const block = checkBlock(where, built, index);
+    stream = streamAfter(where, block, stream);
     return block;
   });
   return checkPlan({ width, ...(memoryWidth !== undefined && { memoryWidth }), blocks: built });
 }
 
-function buildBlock(where: string, entry: unknown, place: Place): Block {
+function buildBlock(where: string, entry: unknown, place: Place): unknown {
   const block = typeof entry === 'function' ? (entry as BlockBuilder)(place) : entry;
-  if (typeof block === 'object' && block !== null) return block as Block;
+  if (typeof block === 'object' && block !== null) return block;
   throw invalid(where, describe(entry), 'a block or one of the builders');
 }

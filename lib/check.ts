@@ -109,10 +109,11 @@ export function checkFunction<T>(where: string, value: T): T {
 /** An AbortSignal of any realm. */
 export function checkSignal(where: string, value: unknown): AbortSignal | undefined {
   if (value === undefined) return undefined;
-  const { aborted, addEventListener } = (isObject(value) ? value : {}) as Partial<AbortSignal>;
-  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') {
-    return value as AbortSignal;
-  }
+  const { aborted, addEventListener, removeEventListener } = (
+    isObject(value) ? value : {}
+  ) as Partial<AbortSignal>;
+  const listens = [addEventListener, removeEventListener].every((f) => typeof f === 'function');
+  if (typeof aborted === 'boolean' && listens) return value as AbortSignal;
   throw invalid(where, describe(value), 'an AbortSignal');
 }
 

@@ -1,5 +1,6 @@
 /** The vectors of a call, one row a text. */
 
+import { zeros } from './allocate';
 import { checkInteger } from './check';
 
 export interface EmbeddingUsage {
@@ -25,7 +26,7 @@ export class Embeddings {
 
   /** @param rows `dimensions` values each; copied */
   constructor(rows: readonly Float32Array[], dimensions: number, usage: EmbeddingUsage) {
-    this.data = new Float32Array(rows.length * dimensions);
+    this.data = zeros('encode', rows.length * dimensions);
     rows.forEach((row, i) => {
       this.data.set(row, i * dimensions);
     });

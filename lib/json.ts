@@ -5,7 +5,7 @@
  * used and must be finite then says so.
  */
 
-import { readFile, stat } from 'node:fs/promises';
+import { lstat, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkLiteral, describe, invalid, isObject, oneOf } from './check';
 import { MultiheadError } from './errors';
@@ -19,10 +19,11 @@ export function fileError(path: string, cause: unknown): MultiheadError {
   return new MultiheadError('FILE_ERROR', { where: path, got, expected: 'a file' }, { cause });
 }
 
-export async function isFile(path: string): Promise<boolean> {
-  return await stat(path).then(
-    (found) => found.isFile(),
-    () => false,
+/** Whether there is something of that name, which reading may find to be no file: a broken link is not absent. */
+export async function isPresent(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
   );
 }
 
@@ -60,16 +61,17 @@ export function parseJson(where: string, text: string): unknown {
   }
 }
 
-const NON_FINITE = /"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g;
+/** A string that does not end is one too, so that each character is looked at once. A key is no number. */
+const NON_FINITE = /"(?:[^"\\]+|\\.)*"?|(?:-?Infinity|NaN)(?!\s*:)/g;
 
 function parseWithNonFinite(text: string): { readonly value: unknown } | undefined {
-  // A mark that no string of the text contains stands for the numbers.
+  // A mark that no string of the text begins with stands for the numbers: NUL can only be written so.
   const mark = '\u0000number:';
-  if (text.includes('\\u0000number:')) return undefined;
-  const replaced = text.replace(NON_FINITE, (token) =>
-    token.startsWith('"') ? token : JSON.stringify(mark + token),
-  );
+  if (text.includes('\\u0000')) return undefined;
   try {
+    const replaced = text.replace(NON_FINITE, (token) =>
+      token.startsWith('"') ? token : JSON.stringify(mark + token),
+    );
     const revive = (_key: string, value: unknown) =>
       typeof value === 'string' && value.startsWith(mark)
         ? Number(value.slice(mark.length))
@@ -98,7 +100,7 @@ export class Config {
   /** An empty one where the file does not exist. */
   static async readIfPresent(folder: string, name: string): Promise<Config> {
     const file = join(folder, name);
-    return (await isFile(file)) ? await Config.read(folder, name) : new Config(file, {});
+    return (await isPresent(file)) ? await Config.read(folder, name) : new Config(file, {});
   }
 
   where(key: string): string {

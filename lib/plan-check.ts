@@ -41,7 +41,7 @@ import {
 } from './plan-check-specs';
 
 const MOST_SINUSOIDAL_POSITIONS = 2 ** 20;
-const MOST_BLOCKS = 4096;
+export const MOST_BLOCKS = 4096;
 const MOST_PARTS = 64;
 
 /** What the stream is before and after each block. */
@@ -101,7 +101,8 @@ function checkMemory(memoryWidth: number | undefined, blocks: readonly Block[]):
   }
 }
 
-function checkBlock(where: string, value: unknown, index: number): Block {
+/** The block at `index` of a plan, checked for itself. */
+export function checkBlock(where: string, value: unknown, index: number): Block {
   if (!isObject(value)) throw invalid(where, describe(value), 'a block');
   const kinds = Object.keys(CHECKS) as Block['block'][];
   const kind = checkLiteral(`${where}.block`, value['block'], kinds);

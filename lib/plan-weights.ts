@@ -1,5 +1,6 @@
 /** The tensors that a plan needs, and random ones of that kind. */
 
+import { zeros } from './allocate';
 import { checkInteger, checkObject } from './check';
 import { MultiheadError } from './errors';
 import type { AttentionBlock, Block, LinearSpec, NormSpec, Plan, WeightRef } from './plan';
@@ -177,7 +178,7 @@ function mismatch(where: string, got: string, expected: string): MultiheadError 
  * keeps it; gains are 1, biases 0. A tensor's values depend on the seed, its name and its shape only.
  *
  * @param options `seed`: an integer from 0 to 2^32 - 1
- * @throws MultiheadError INVALID_ARGUMENT, SHAPE_MISMATCH
+ * @throws MultiheadError INVALID_ARGUMENT, SHAPE_MISMATCH, OUT_OF_MEMORY
  * @example
  * const model = await Transformer.create(encoder, randomWeights(encoder, { seed: 1 }));
  */
@@ -190,7 +191,10 @@ export function randomWeights(
   // No prototype, so that a tensor may be called __proto__.
   const weights: Record<string, Tensor> = Object.create(null);
   for (const { name, shape, role } of planWeights(plan)) {
-    const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
+    const data = zeros(
+      name,
+      shape.reduce((product, size) => product * size, 1),
+    );
     if (role === 'gain') data.fill(1);
     if (role === 'matrix' || role === 'table') fillUniform(data, shape.at(-1) ?? 1, seed, name);
     weights[name] = { shape, data };

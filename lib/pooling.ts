@@ -4,6 +4,7 @@
  * Follows Pooling of Python's sentence-transformers (sentence_transformer/modules/pooling.py), names included.
  */
 
+import { zeros } from './allocate';
 import {
   checkArray,
   checkInt32Array,
@@ -69,7 +70,7 @@ export function fillPoolWeights(
 ): Float32Array {
   const linear = modes.filter((mode) => mode !== 'max');
   const tokens = offsets[offsets.length - 1] ?? 0;
-  const weights = new Float32Array(linear.length * tokens);
+  const weights = zeros('poolWeights', linear.length * tokens);
   for (const [part, mode] of linear.entries()) {
     for (let b = 1; b < offsets.length; b += 1) {
       const begin = part * tokens + (offsets[b - 1] as number);
@@ -87,7 +88,7 @@ export function fillPoolWeights(
  * @param offsets [B + 1], as for {@link Transformer.forward}
  * @param options `skipped`: as many first tokens of every sequence do not count (a prompt). Default: 0
  * @returns [modes without 'max', T]
- * @throws MultiheadError INVALID_ARGUMENT
+ * @throws MultiheadError INVALID_ARGUMENT · OUT_OF_MEMORY
  * @example
  * poolWeights(['mean'], Int32Array.of(0, 2, 4)); // 0.5, 0.5, 0.5, 0.5
  */

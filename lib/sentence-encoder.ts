@@ -173,28 +173,21 @@ export class SentenceEncoder {
     const { normalize, maxLength, truncate, signal } = this.#readOptions(options);
     throwIfAborted('encode', signal);
     const usage = { tokens: 0, truncated: 0 };
-    const jobs: Job<readonly Float32Array[]>[] = [];
+    const call = this.#batcher.open(texts.length);
+    // Awaited below; until then a failure has nobody else to hear it.
+    call.done.catch(() => {});
     try {
-      for (let first = 0; first < texts.length || first === 0; first += TEXTS_PER_SLICE) {
+      for (let first = 0; first < texts.length && !call.settled; first += TEXTS_PER_SLICE) {
         const slice = texts.slice(first, first + TEXTS_PER_SLICE);
         const sequences = await this.#tokenize(slice, first, { maxLength, truncate, usage });
         throwIfAborted('encode', signal);
-        const job = this.#batcher.submit(
-          sequences.map((ids) => ({ ids, length: ids.length, normalize })),
-        );
-        // Awaited below; until then a failure has nobody else to hear it.
-        job.done.catch(() => {});
-        jobs.push(job);
+        call.add(sequences.map((ids) => ({ ids, length: ids.length, normalize })));
       }
     } catch (error) {
-      cancelAll(jobs);
+      call.cancel();
       throw error;
     }
-    const all = {
-      done: Promise.all(jobs.map(({ done }) => done)),
-      cancel: () => cancelAll(jobs),
-    };
-    const vectors = (await settle('encode', all, signal)).flat();
+    const vectors = await settle('encode', call, signal);
     return new Embeddings(vectors, this.info.dimensions, usage);
   }
 
@@ -292,14 +285,17 @@ function readTexts(value: unknown): readonly string[] {
   });
 }
 
-function cancelAll(jobs: readonly Job<unknown>[]): void {
-  for (const job of jobs) job.cancel();
-}
-
 /** Python's: what sentence_bert_config.json says, else the tokenizer, and never more than there are positions. */
 function defaultMaxLength(folder: SentenceFolder, tokenizer: Tokenizer): number {
-  const { maxLength } = folder.model;
-  return Math.min(folder.maxLength ?? tokenizer.maxLength ?? maxLength, maxLength);
+  const { maxLength, folder: path } = folder.model;
+  const length = Math.min(folder.maxLength ?? tokenizer.maxLength ?? maxLength, maxLength);
+  const least = Math.max(1, tokenizer.specialTokens);
+  if (length >= least) return length;
+  throw invalid(
+    path,
+    `sequences of at most ${length} tokens`,
+    `${least} for the special ones alone`,
+  );
 }
 
 /** The first tokens of every text that do not count in the pooling: the prompt and the special ones before it. */

@@ -8,7 +8,7 @@
 import { join } from 'node:path';
 import { checkArray, checkLiteral, describe, invalid, isObject } from './check';
 import { MultiheadError } from './errors';
-import { Config, isFile, parseJson, readText } from './json';
+import { Config, isPresent, parseJson, readText } from './json';
 import { type ModelFolder, readModelFolder } from './models';
 import type { Activation, Block, NormBlock, Plan } from './plan';
 import { POOLING_MODES, type PoolingMode, poolParts } from './pooling';
@@ -84,7 +84,7 @@ export async function readSentenceFolder(folder: string): Promise<SentenceFolder
 
 async function readModules(folder: string): Promise<[Module, ...Module[]]> {
   const path = join(folder, 'modules.json');
-  if (!(await isFile(path))) return [{ kind: 'Transformer', path: '' }];
+  if (!(await isPresent(path))) return [{ kind: 'Transformer', path: '' }];
   const rows = checkArray(path, parseJson(path, await readText(path)));
   const modules = rows.map((row, i) => {
     const { type, path: part } = isObject(row) ? row : {};

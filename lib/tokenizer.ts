@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { Encoding, Tokenizer as LibraryTokenizer } from '@anush008/tokenizers';
 import { invalid, isObject } from './check';
 import { MultiheadError } from './errors';
-import { Config, isFile } from './json';
+import { Config, isPresent } from './json';
 import { cleanSpaces } from './text-cleanup';
 import { type Span, utf16Spans } from './text-offsets';
 import { type Keeps, keptTokens } from './token-truncation';
@@ -64,9 +64,7 @@ export class Tokenizer {
     this.#frame = frame;
     const side = config.literal('truncation_side', ['left', 'right'], 'right');
     this.#keeps = side === 'right' ? 'begin' : 'end';
-    // Python writes 1e30 for "no limit".
-    const limit = config.get('model_max_length') as number;
-    this.maxLength = Number.isInteger(limit) && limit < 2 ** 31 ? limit : undefined;
+    this.maxLength = limitOf(config);
     this.specials = new SpecialTokens(config, (token) => library.tokenToId(token) ?? undefined);
     // Python ignores the setting where a token carries its own space.
     this.cleansSpaces = config.boolean('clean_up_tokenization_spaces', false) && type !== 'BPE';
@@ -76,7 +74,7 @@ export class Tokenizer {
   /** @throws MultiheadError FILE_ERROR where there is no tokenizer.json, INVALID_ARGUMENT where it is malformed. */
   static async load(folder: string, options: TokenizerOptions = {}): Promise<Tokenizer> {
     const path = join(folder, 'tokenizer.json');
-    if (!(await isFile(path))) {
+    if (!(await isPresent(path))) {
       const expected = 'the fast tokenizer that transformers saves beside a model';
       throw new MultiheadError('FILE_ERROR', { where: path, got: 'no such file', expected });
     }
@@ -88,12 +86,12 @@ export class Tokenizer {
       normalizer: options.lowerCase ? lowerCasing(values['normalizer']) : values['normalizer'],
     });
     const config = await Config.readIfPresent(folder, 'tokenizer_config.json');
-    return new Tokenizer(library, await probeFrame(library), config, values['model']);
+    return new Tokenizer(library, await probeFrame(path, library), config, values['model']);
   }
 
   /** None where the folder has no tokenizer.json. @throws MultiheadError INVALID_ARGUMENT: it is malformed. */
   static async loadIfPresent(folder: string): Promise<Tokenizer | undefined> {
-    return (await isFile(join(folder, 'tokenizer.json')))
+    return (await isPresent(join(folder, 'tokenizer.json')))
       ? await Tokenizer.load(folder)
       : undefined;
   }
@@ -211,9 +209,29 @@ interface Frame {
   readonly after: number;
 }
 
-async function probeFrame(library: LibraryTokenizer): Promise<Frame> {
-  const framed = (await library.encode('a', null, { addSpecialTokens: true })).getIds();
-  const plain = (await library.encode('a', null, { addSpecialTokens: false })).getIds();
+/** The longest sequence that tokenizer_config.json allows; Python writes 1e30 for "no limit". */
+export async function readTokenLimit(folder: string): Promise<number | undefined> {
+  return limitOf(await Config.readIfPresent(folder, 'tokenizer_config.json'));
+}
+
+function limitOf(config: Config): number | undefined {
+  const limit = config.get('model_max_length');
+  return Number.isInteger(limit) && (limit as number) < 2 ** 31 ? (limit as number) : undefined;
+}
+
+async function probeFrame(path: string, library: LibraryTokenizer): Promise<Frame> {
+  const probe = async (addSpecialTokens: boolean) => {
+    try {
+      return (await library.encode('a', null, { addSpecialTokens })).getIds();
+    } catch (cause) {
+      throw malformed(path, cause);
+    }
+  };
+  const [framed, plain] = [await probe(true), await probe(false)];
+  if (plain.length === 0) {
+    const details = { where: path, got: "no token for the text 'a'", expected: 'at least one' };
+    throw new MultiheadError('UNSUPPORTED', details);
+  }
   for (let before = 0; before + plain.length <= framed.length; before += 1) {
     if (plain.every((id, i) => framed[before + i] === id)) {
       return { before, after: framed.length - before - plain.length };
@@ -231,12 +249,13 @@ function create(path: string, json: Record<string, unknown>): LibraryTokenizer {
   try {
     return library.Tokenizer.fromString(JSON.stringify(json));
   } catch (cause) {
-    throw new MultiheadError(
-      'INVALID_ARGUMENT',
-      { where: path, got: (cause as Error).message, expected: 'a tokenizer.json' },
-      { cause },
-    );
+    throw malformed(path, cause);
   }
+}
+
+function malformed(path: string, cause: unknown): MultiheadError {
+  const details = { where: path, got: (cause as Error).message, expected: 'a tokenizer.json' };
+  return new MultiheadError('INVALID_ARGUMENT', details, { cause });
 }
 
 /** The normalizer with lower-casing before it, as sentence-transformers puts it there. */

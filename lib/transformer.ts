@@ -169,7 +169,7 @@ export class Transformer {
     const compute = checkCompute(checked);
     const { folder } = await resolveModel(idOrFolder, checkSource(checked, compute.signal));
     const { plan, weights, isExpectedLeftover } = await readModelFolder(folder);
-    return await Transformer.#open(plan, weights, compute, isExpectedLeftover);
+    return await Transformer.#open(checkPlan(plan), weights, compute, isExpectedLeftover);
   }
 
   static async #open(

@@ -6,6 +6,7 @@ import { resolveModel } from '../hub';
 import type { Block, Plan } from '../plan';
 import { planWeights } from '../plan-weights';
 import { readSentenceFolder, type SentenceFolder } from '../sentence-folder';
+import { readTokenLimit } from '../tokenizer';
 import { type SourceOptions, sourceOf, withSource } from './options';
 
 interface Report {
@@ -36,13 +37,17 @@ export function infoCommand(): Command {
     async (model: string, options: SourceOptions & { readonly json?: true }) => {
       const { folder, revision } = await resolveModel(model, sourceOf(options));
       const read = await readSentenceFolder(folder);
-      const report: Report = { model, folder, ...(revision && { revision }), ...factsOf(read) };
+      const facts = factsOf(read, await readTokenLimit(read.model.folder));
+      const report: Report = { model, folder, ...(revision && { revision }), ...facts };
       console.log(options.json ? JSON.stringify(report, undefined, 2) : describe(report));
     },
   );
 }
 
-function factsOf(read: SentenceFolder): Omit<Report, 'model' | 'folder' | 'revision'> {
+function factsOf(
+  read: SentenceFolder,
+  tokenLimit: number | undefined,
+): Omit<Report, 'model' | 'folder' | 'revision'> {
   const { model, plan, dimensions, poolings, normalize } = read;
   const embed = find(plan, 'embed');
   return {
@@ -53,7 +58,7 @@ function factsOf(read: SentenceFolder): Omit<Report, 'model' | 'folder' | 'revis
     inner: find(plan, 'feedForward')?.inner ?? 0,
     vocabulary: embed?.vocabulary ?? 0,
     parameters: planWeights(plan).reduce((sum, { shape }) => sum + elements(shape), 0),
-    maxLength: Math.min(read.maxLength ?? model.maxLength, model.maxLength),
+    maxLength: Math.min(read.maxLength ?? tokenLimit ?? model.maxLength, model.maxLength),
     dimensions,
     pooling: poolings,
     normalize,
@@ -70,7 +75,8 @@ function elements(shape: readonly number[]): number {
 }
 
 function bytesByType({ weights }: SentenceFolder): Record<string, number> {
-  const bytes: Record<string, number> = {};
+  // No prototype: a type may be called as something that objects have.
+  const bytes: Record<string, number> = Object.create(null);
   for (const { dtype, byteLength } of weights.tensors) {
     bytes[dtype] = (bytes[dtype] ?? 0) + byteLength;
   }

@@ -12,7 +12,16 @@ import type {
 } from '../plan';
 import { type Heads, refuseLayersBeyond } from './family';
 import { classifiers, maskedLanguage, outputMatrix, project } from './heads';
-import { activation, dimension, headColumns, LARGEST, layerNorms, linear, prefixOf } from './parts';
+import {
+  activation,
+  dimension,
+  headColumns,
+  LARGEST,
+  layerCount,
+  layerNorms,
+  linear,
+  prefixOf,
+} from './parts';
 import { BERT_NAMES, type PostNormNames, postNormLayers } from './post-norm';
 
 /** In what a family differs from BERT. */
@@ -54,7 +63,7 @@ export function bertEncoder(
   config.mustBe('add_cross_attention', [false]);
   const tensors = new Set(tensorNames);
   const prefix = prefixOf(tensors, kind.prefix, 'embeddings.word_embeddings.weight');
-  const layers = dimension(config, 'num_hidden_layers', 12);
+  const layers = layerCount(config, 'num_hidden_layers', 12);
   refuseLayersBeyond(config, 'num_hidden_layers', layers, tensorNames, `${prefix}encoder.layer.`);
 
   const width = dimension(config, 'hidden_size', 768);

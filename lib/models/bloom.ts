@@ -10,7 +10,7 @@ import type { Block, LinearSpec } from '../plan';
 import { alibiSlopes } from '../positions';
 import { decoderHeads } from './decoder-heads';
 import { type Family, type FamilyModel, refuseLayersBeyond } from './family';
-import { dimension, headColumns, LARGEST, layerNorms, linear, prefixOf } from './parts';
+import { dimension, headColumns, LARGEST, layerCount, layerNorms, linear, prefixOf } from './parts';
 
 export const bloom: Family = {
   modelType: 'bloom',
@@ -20,7 +20,7 @@ export const bloom: Family = {
     const tensors = new Set(tensorNames);
     const prefix = prefixOf(tensors, 'transformer.', 'word_embeddings.weight');
     const layersKey = firstKey(config, 'n_layer', 'num_hidden_layers');
-    const layers = dimension(config, layersKey, 2);
+    const layers = layerCount(config, layersKey, 2);
     refuseLayersBeyond(config, layersKey, layers, tensorNames, `${prefix}h.`);
 
     const widthKey = firstKey(config, 'n_embed', 'hidden_size');

@@ -47,7 +47,7 @@ export function refuseLayersBeyond(
 ): void {
   for (const name of tensors) {
     if (!name.startsWith(layerPrefix)) continue;
-    const layer = Number.parseInt(name.slice(layerPrefix.length), 10);
+    const layer = Number(/^\d+/.exec(name.slice(layerPrefix.length))?.[0] ?? -1);
     if (layer < layers) continue;
     const expected = `layers 0 to ${layers - 1}: ${config.file} says ${key} ${layers}`;
     throw weightInvalid(name, `a tensor of layer ${layer}`, expected);

@@ -9,7 +9,7 @@ import type { Config } from '../json';
 import type { Block, LinearSpec } from '../plan';
 import { decoderHeads } from './decoder-heads';
 import { type Family, type FamilyModel, refuseLayersBeyond } from './family';
-import { activation, dimension, headColumns, layerNorms, prefixOf } from './parts';
+import { activation, dimension, headColumns, layerCount, layerNorms, prefixOf } from './parts';
 
 export const gpt2: Family = {
   modelType: 'gpt2',
@@ -18,7 +18,7 @@ export const gpt2: Family = {
     config.mustBe('add_cross_attention', [false]);
     const tensors = new Set(tensorNames);
     const prefix = prefixOf(tensors, 'transformer.', 'wte.weight');
-    const layers = dimension(config, 'n_layer', 12);
+    const layers = layerCount(config, 'n_layer', 12);
     refuseLayersBeyond(config, 'n_layer', layers, tensorNames, `${prefix}h.`);
 
     const width = dimension(config, 'n_embd', 768);

@@ -9,7 +9,15 @@ import type { Config } from '../json';
 import type { Block, NormSpec, WeightRef } from '../plan';
 import { type Family, type FamilyModel, type Heads, refuseLayersBeyond } from './family';
 import { outputMatrix, project, taskOf, toLabels } from './heads';
-import { activation, dimension, headColumns, layerTypes, linear, prefixOf } from './parts';
+import {
+  activation,
+  dimension,
+  headColumns,
+  layerCount,
+  layerTypes,
+  linear,
+  prefixOf,
+} from './parts';
 import { rotaryOf } from './rope';
 
 export const modernbert: Family = {
@@ -18,7 +26,7 @@ export const modernbert: Family = {
   describe(config: Config, tensorNames: readonly string[]): FamilyModel {
     const tensors = new Set(tensorNames);
     const prefix = prefixOf(tensors, 'model.', 'embeddings.tok_embeddings.weight');
-    const layers = dimension(config, 'num_hidden_layers', 22);
+    const layers = layerCount(config, 'num_hidden_layers', 22);
     refuseLayersBeyond(config, 'num_hidden_layers', layers, tensorNames, `${prefix}layers.`);
 
     const width = dimension(config, 'hidden_size', 768);

@@ -3,6 +3,7 @@
 import { checkArray, checkLiteral, invalid, oneOf } from '../check';
 import type { Config } from '../json';
 import type { Activation, LinearSpec, NormSpec, WeightRef } from '../plan';
+import { MOST_BLOCKS } from '../plan-check';
 
 export const LARGEST = 2 ** 31 - 1;
 
@@ -23,6 +24,13 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 /** A whole number of at least 1. */
 export function dimension(config: Config, key: string, otherwise?: number): number {
   return config.integer(key, 1, LARGEST, otherwise);
+}
+
+/** Three blocks each at most, with the embedding before and heads after them: a plan's blocks are bounded. */
+const MOST_LAYERS = Math.floor((MOST_BLOCKS - 16) / 3);
+
+export function layerCount(config: Config, key: string, otherwise?: number): number {
+  return config.integer(key, 1, MOST_LAYERS, otherwise);
 }
 
 /** @throws MultiheadError UNSUPPORTED for a name that is not known */
@@ -50,7 +58,7 @@ export function headColumns(
 export function layerTypes(config: Config): readonly ('full_attention' | 'sliding_attention')[] {
   const where = config.where('layer_types');
   const types = checkArray(where, config.get('layer_types'));
-  const layers = config.integer('num_hidden_layers', 1, LARGEST);
+  const layers = layerCount(config, 'num_hidden_layers');
   if (types.length !== layers) {
     throw invalid(where, `${types.length} entries`, `one for each of ${layers} layers`);
   }

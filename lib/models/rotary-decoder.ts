@@ -14,6 +14,7 @@ import {
   dimension,
   headColumns,
   LARGEST,
+  layerCount,
   layerTypes,
   linear,
   prefixOf,
@@ -46,7 +47,7 @@ export function rotaryDecoder(
 ): FamilyModel {
   const tensors = new Set(tensorNames);
   const prefix = prefixOf(tensors, 'model.', 'embed_tokens.weight');
-  const layers = dimension(config, 'num_hidden_layers', 32);
+  const layers = layerCount(config, 'num_hidden_layers', 32);
   refuseLayersBeyond(config, 'num_hidden_layers', layers, tensorNames, `${prefix}layers.`);
 
   const width = dimension(config, 'hidden_size', 4096);

@@ -11,7 +11,7 @@ import type { Activation, AttentionBlock, Block, Plan, RelativeBias, WeightRef }
 import { relativeBuckets } from '../positions';
 import { type Family, type FamilyModel, type Heads, refuseLayersBeyond } from './family';
 import { outputMatrix } from './heads';
-import { activationNamed, dimension, LARGEST, linear, rmsNorm } from './parts';
+import { activationNamed, dimension, LARGEST, layerCount, linear, rmsNorm } from './parts';
 
 export const t5: Family = {
   modelType: 't5',
@@ -19,7 +19,7 @@ export const t5: Family = {
   describe(config: Config, tensorNames: readonly string[]): FamilyModel {
     const tensors = new Set(tensorNames);
     const stack = stackMaker(config, tensorNames);
-    const layers = dimension(config, 'num_layers', 6);
+    const layers = layerCount(config, 'num_layers', 6);
     const encoder = stack('encoder', layers);
     const shared = {
       plan: encoder,
@@ -37,7 +37,7 @@ export const t5: Family = {
     return {
       ...shared,
       architecture: 'encoder-decoder',
-      decoder: stack('decoder', dimension(config, 'num_decoder_layers', layers)),
+      decoder: stack('decoder', layerCount(config, 'num_decoder_layers', layers)),
       heads: headsOf(config, tensors, tokensOf('decoder', tensors)),
     };
   },

@@ -8,14 +8,14 @@
 import type { Config } from '../json';
 import { transformer as paper } from '../paper';
 import { type Family, type FamilyModel, refuseLayersBeyond } from './family';
-import { dimension, headColumns } from './parts';
+import { dimension, headColumns, layerCount } from './parts';
 
 export const transformer: Family = {
   modelType: 'transformer',
 
   describe(config: Config, tensors: readonly string[]): FamilyModel {
     refuseUnsupported(config);
-    const layers = config.integer('num_layers', 1, 1024, 6);
+    const layers = layerCount(config, 'num_layers', 6);
     for (const stack of ['encoder.', 'decoder.']) {
       refuseLayersBeyond(config, 'num_layers', layers, tensors, stack);
     }

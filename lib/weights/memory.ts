@@ -1,8 +1,11 @@
 /** Tensors that the caller holds in memory. */
 
+import { types } from 'node:util';
 import { checkFloat32Array, checkObject, describe, invalid, isObject } from '../check';
 import { MultiheadError } from '../errors';
 import type { TensorRow, WeightTable } from './table';
+
+const MOST_DIMENSIONS = 8;
 
 /** A tensor in memory, row-major. */
 export interface Tensor {
@@ -32,8 +35,8 @@ export function tableOf(weights: unknown): WeightTable {
 
 function entriesOf(weights: unknown): Iterable<[string, unknown]> {
   // A Map of any realm: `instanceof` would know only this one.
-  if (Object.prototype.toString.call(weights) === '[object Map]') {
-    const entries = [...(weights as ReadonlyMap<unknown, unknown>)];
+  if (types.isMap(weights)) {
+    const entries = [...weights];
     for (const [name] of entries) {
       if (typeof name !== 'string')
         throw invalid('weights', `the key ${describe(name)}`, 'strings');
@@ -47,10 +50,7 @@ function entriesOf(weights: unknown): Iterable<[string, unknown]> {
 function checkTensor(where: string, value: unknown): Tensor {
   const tensor = checkObject(where, value, ['shape', 'data']);
   const data = checkFloat32Array(`${where}.data`, tensor['data']);
-  const shape = tensor['shape'];
-  if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-    throw invalid(`${where}.shape`, describe(shape), 'an array of sizes of at least 0');
-  }
+  const shape = checkShape(`${where}.shape`, tensor['shape']);
   const elements = shape.reduce((product: number, size: number) => product * size, 1);
   if (elements !== data.length) {
     throw new MultiheadError('SHAPE_MISMATCH', {
@@ -59,5 +59,16 @@ function checkTensor(where: string, value: unknown): Tensor {
       expected: `${elements} for shape [${shape.join(', ')}]`,
     });
   }
-  return { shape: [...shape], data };
+  return { shape, data };
+}
+
+function checkShape(where: string, value: unknown): number[] {
+  // Array.from reads the holes of a sparse array, which every would skip.
+  const shape = Array.isArray(value) && value.length <= MOST_DIMENSIONS ? Array.from(value) : [-1];
+  if (shape.every((size) => Number.isSafeInteger(size) && size >= 0)) return shape;
+  throw invalid(
+    where,
+    describe(value),
+    `an array of at most ${MOST_DIMENSIONS} sizes of at least 0`,
+  );
 }

@@ -6,9 +6,11 @@
  * Source: the README of the safetensors project, section "Format".
  */
 
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { describe, isObject } from '../check';
+import { MultiheadError } from '../errors';
 import { fileError, parseJson, readText } from '../json';
 import { duplicateKey } from './duplicate-keys';
 import { type TensorRow, type WeightTable, weightInvalid } from './table';
@@ -16,6 +18,10 @@ import { type TensorRow, type WeightTable, weightInvalid } from './table';
 /** The reference reader's own limit. */
 export const MOST_HEADER_BYTES = 100_000_000;
 const LENGTH_BYTES = 8;
+const MOST_DIMENSIONS_SHOWN = 8;
+
+/** Without O_NONBLOCK (which Windows lacks), opening a pipe waits for somebody to write to it. */
+const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /** Bytes of one element; our name where native can read the type. */
 const DTYPES: Readonly<Record<string, { readonly bytes: number; readonly name?: string }>> = {
@@ -46,14 +52,13 @@ const DTYPES: Readonly<Record<string, { readonly bytes: number; readonly name?: 
 export async function readSafetensors(path: string): Promise<WeightTable> {
   let file: FileHandle | undefined;
   try {
-    file = await open(path, 'r');
+    file = await open(path, READ);
     const status = await file.stat();
     if (!status.isFile()) throw fileError(path, new Error('not a regular file'));
     const header = await readHeader(file, path, status.size);
     return { sources: [{ path }], tensors: parseHeader(path, header, status.size) };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-    throw fileError(path, error);
+    throw error instanceof MultiheadError ? error : fileError(path, error);
   } finally {
     await file?.close();
   }
@@ -117,6 +122,7 @@ function headerEntries(path: string, header: Uint8Array): [string, unknown][] {
       path,
       `a header that is no JSON (${(cause as Error).message})`,
       'a JSON object',
+      cause,
     );
   }
   const repeated = duplicateKey(text);
@@ -137,10 +143,10 @@ function parseEntry(path: string, name: string, entry: unknown, dataBytes: numbe
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== 'string') throw weightInvalid(where, `dtype ${describe(dtype)}`, 'a string');
   if (!isCounts(shape)) {
-    throw weightInvalid(where, `shape ${JSON.stringify(shape)}`, 'a list of sizes of at least 0');
+    throw weightInvalid(where, `shape ${describeList(shape)}`, 'a list of sizes of at least 0');
   }
   if (!isCounts(offsets) || offsets.length !== 2) {
-    throw weightInvalid(where, `data_offsets ${JSON.stringify(offsets)}`, 'two byte positions');
+    throw weightInvalid(where, `data_offsets ${describeList(offsets)}`, 'two byte positions');
   }
   const [begin, end] = offsets as [number, number];
   if (begin > end || end > dataBytes) {
@@ -163,6 +169,12 @@ function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((entry) => Number.isSafeInteger(entry) && entry >= 0);
 }
 
+/** A list by its entries where they are few; a hostile one may be long, or nested deeper than the stack. */
+function describeList(value: unknown): string {
+  if (!Array.isArray(value) || value.length > MOST_DIMENSIONS_SHOWN) return describe(value);
+  return `[${value.map(describe).join(', ')}]`;
+}
+
 /** A type that this reader does not know is listed unchecked: nothing can use it. */
 function checkSize(where: string, dtype: string, shape: readonly number[], bytes: number): void {
   const known = Object.hasOwn(DTYPES, dtype) ? DTYPES[dtype] : undefined;
@@ -170,7 +182,7 @@ function checkSize(where: string, dtype: string, shape: readonly number[], bytes
   // Beyond 2^53 the product is rounded, and no file is so large: unequal either way.
   const expected = shape.reduce((product, size) => product * size, known.bytes);
   if (expected === bytes) return;
-  const got = `${bytes} bytes for shape [${shape.join(', ')}] of ${dtype}`;
+  const got = `${bytes} bytes for shape ${describeList(shape)} of ${dtype}`;
   throw weightInvalid(where, got, `${expected} bytes`);
 }
 
@@ -201,7 +213,7 @@ function checkNoHoles(path: string, rows: readonly TensorRow[], dataBytes: numbe
  * missing, or disagrees with a shard; FILE_ERROR
  */
 export async function readSharded(indexPath: string): Promise<WeightTable> {
-  const map = parseIndex(indexPath, await readText(indexPath));
+  const map = parseIndex(indexPath, await readIndex(indexPath));
   const files = [...new Set(map.values())];
   const tensors: TensorRow[] = [];
   const homes = new Map<string, string>();
@@ -221,6 +233,16 @@ export async function readSharded(indexPath: string): Promise<WeightTable> {
     throw weightInvalid(`${indexPath}: ${name}`, got, 'an index that agrees with its shards');
   }
   return { sources: files.map((file) => ({ path: join(dirname(indexPath), file) })), tensors };
+}
+
+async function readIndex(indexPath: string): Promise<string> {
+  try {
+    return await readText(indexPath);
+  } catch (error) {
+    const { code, details } = error as MultiheadError;
+    if (code !== 'INVALID_ARGUMENT') throw error;
+    throw weightInvalid(indexPath, details.got, details.expected ?? 'an index', error);
+  }
 }
 
 async function readShard(indexPath: string, file: string): Promise<WeightTable> {

@@ -83,9 +83,9 @@ Napi::Value isas(const Napi::CallbackInfo& info) {
     const Napi::Array array = Napi::Array::New(env);
     for (const ops::IsaStatus& status : ops::isa_statuses()) {
       const Napi::Object object = Napi::Object::New(env);
-      object.Set("name", status.name);
-      object.Set("supported", Napi::Boolean::New(env, status.supported));
-      array.Set(array.Length(), object);
+      set_own(object, "name", Napi::String::New(env, status.name));
+      set_own(object, "supported", Napi::Boolean::New(env, status.supported));
+      set_own(array, std::to_string(array.Length()), object);
     }
     return array.As<Napi::Value>();
   });
@@ -96,9 +96,9 @@ Napi::Value threads(const Napi::CallbackInfo& info) {
   return guarded(env, [&] {
     const ops::ThreadLimits limits = ops::thread_limits();
     const Napi::Object object = Napi::Object::New(env);
-    object.Set("affinity", limits.affinity);
-    object.Set("cgroupCpus", limits.cgroup_cpus);
-    object.Set("defaultThreads", limits.default_threads);
+    set_own(object, "affinity", Napi::Number::New(env, limits.affinity));
+    set_own(object, "cgroupCpus", Napi::Number::New(env, limits.cgroup_cpus));
+    set_own(object, "defaultThreads", Napi::Number::New(env, limits.default_threads));
     return object.As<Napi::Value>();
   });
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "binding/js_error.h"
+#include "binding/js_value.h"
 
 namespace multihead::binding {
 namespace {
@@ -30,13 +31,14 @@ std::shared_ptr<Environment> Environment::create(Napi::Env env) {
 Napi::Value Environment::submit(Napi::Env env, ops::Lane& lane, std::unique_ptr<Job> job) {
   const uint64_t id = next_id_++;
   const Napi::Object handle = Napi::Object::New(env);
-  handle.Set("done", job->deferred_.Promise());
-  handle.Set("cancel", Napi::Function::New(
-                           env,
-                           [self = weak_from_this(), id](const Napi::CallbackInfo&) {
-                             if (const auto environment = self.lock()) environment->cancel(id);
-                           },
-                           "cancel"));
+  set_own(handle, "done", job->deferred_.Promise());
+  set_own(handle, "cancel",
+          Napi::Function::New(
+              env,
+              [self = weak_from_this(), id](const Napi::CallbackInfo&) {
+                if (const auto environment = self.lock()) environment->cancel(id);
+              },
+              "cancel"));
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     completed_.reserve(jobs_.size() + 1);  // so that completing a job never allocates
@@ -116,14 +118,17 @@ void Environment::settle_completed(Napi::Env env) {
 void Environment::settle(Napi::Env env, Job& job) {
   try {
     if (job.cancelled_) job.error_ = aborted();
+    Napi::Value value;
     try {
-      if (!job.error_) job.deferred_.Resolve(job.result(env));
+      value = job.error_ ? error_to_js(env, *job.error_) : job.result(env);
     } catch (const Napi::Error& error) {
-      job.deferred_.Reject(error.Value());
+      return job.deferred_.Reject(error.Value());
     } catch (...) {
       job.error_ = current_error();
+      value = error_to_js(env, *job.error_);
     }
-    if (job.error_) job.deferred_.Reject(error_to_js(env, *job.error_));
+    // Outside of the inner try: an attempt to settle that fails has used up the deferred too.
+    job.error_ ? job.deferred_.Reject(value) : job.deferred_.Resolve(value);
   } catch (const Napi::Error&) {
     // The environment is being terminated: nobody is left to tell.
   }

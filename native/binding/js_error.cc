@@ -2,8 +2,22 @@
 
 #include <new>
 #include <stdexcept>
+#include <string>
+
+#include "binding/js_value.h"
 
 namespace multihead::binding {
+namespace {
+
+// Texts hold names that came from outside. One as long as a string can be would make a message that
+// is longer, and so no error at all.
+constexpr size_t kLongestText = 16 * 1024;
+
+std::string shortened(const std::string& text) {
+  return text.size() <= kLongestText ? text : text.substr(0, kLongestText) + "…";
+}
+
+}  // namespace
 
 Error current_error() {
   try {
@@ -22,11 +36,14 @@ Error current_error() {
 }
 
 Napi::Value error_to_js(Napi::Env env, const Error& error) {
-  const Napi::Object object = Napi::Error::New(env, error.what()).Value();
-  object.Set("code", error_code_name(error.code()));
-  object.Set("where", error.where());
-  object.Set("got", error.got());
-  if (!error.expected().empty()) object.Set("expected", error.expected());
+  const Napi::Object object = Napi::Error::New(env, shortened(error.what())).Value();
+  const auto text = [env](const std::string& value) {
+    return Napi::String::New(env, shortened(value));
+  };
+  set_own(object, "code", Napi::String::New(env, error_code_name(error.code())));
+  set_own(object, "where", text(error.where()));
+  set_own(object, "got", text(error.got()));
+  if (!error.expected().empty()) set_own(object, "expected", text(error.expected()));
   return object;
 }
 

@@ -47,6 +47,10 @@ auto read(const std::string& path, F&& f) -> decltype(f()) {
 
 }  // namespace
 
+void set_own(const Napi::Object& object, const std::string& name, const Napi::Value& value) {
+  object.DefineProperty(Napi::PropertyDescriptor::Value(name, value, napi_default_jsproperty));
+}
+
 std::string describe(const Napi::Value& value) {
   switch (value.Type()) {
     case napi_undefined:

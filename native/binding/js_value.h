@@ -67,6 +67,10 @@ class JsValue {
   std::string path_;
 };
 
+// Gives `object` a property of its own. Setting one instead would call a setter that a prototype
+// has for the name, and so the caller's code, in the middle of ours.
+void set_own(const Napi::Object& object, const std::string& name, const Napi::Value& value);
+
 // How a message shows a value: "2.5", "\"gelu\"", "undefined", "an object", "a Float32Array".
 std::string describe(const Napi::Value& value);
 

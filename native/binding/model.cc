@@ -5,6 +5,7 @@
 
 #include "binding/batch_from_js.h"
 #include "binding/js_error.h"
+#include "binding/js_value.h"
 #include "engine/batch.h"
 
 namespace multihead::binding {
@@ -21,7 +22,8 @@ constexpr napi_type_tag kPassageTag = {0x6d756c7469686561, 0x642070617373616d};
 
 // The results' memory is JavaScript's from the start and is written by the pool: no copy on the
 // event loop, and the arrays can be transferred, which those over foreign memory cannot. Nobody
-// else sees them before the job ends, and an environment does not end before its running jobs have.
+// else sees them before the job ends (a setter of Array.prototype would: see set_own), and an
+// environment does not end before its running jobs have.
 class RunJob : public Job {
  public:
   RunJob(Napi::Env env, std::shared_ptr<const engine::Program> program, engine::Batch batch,
@@ -31,7 +33,7 @@ class RunJob : public Job {
     for (uint32_t i = 0; i < blocks.size(); ++i) {
       Napi::Float32Array array = allocate(env, program_->output_elements(batch_, blocks[i]));
       outputs_.push_back({blocks[i], array.Data()});
-      arrays.Set(i, array);
+      set_own(arrays, std::to_string(i), array);
     }
     arrays_ = Napi::Persistent(arrays.As<Napi::Object>());
   }
@@ -62,7 +64,9 @@ class RunJob : public Job {
 
 Napi::Array strings_to_js(Napi::Env env, const std::vector<std::string>& strings) {
   const Napi::Array array = Napi::Array::New(env, strings.size());
-  for (uint32_t i = 0; i < strings.size(); ++i) array.Set(i, strings[i]);
+  for (size_t i = 0; i < strings.size(); ++i) {
+    set_own(array, std::to_string(i), Napi::String::New(env, strings[i]));
+  }
   return array;
 }
 
@@ -111,13 +115,16 @@ Napi::Value Model::info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&] {
     const Napi::Object object = Napi::Object::New(env);
-    object.Set("isa", info_.isa);
-    object.Set("threads", threads_);
-    object.Set("residentBytes", static_cast<double>(info_.resident_bytes));
-    object.Set("width", static_cast<double>(info_.width));
-    object.Set("layers", static_cast<double>(info_.layers));
-    object.Set("parameters", static_cast<double>(info_.parameters));
-    object.Set("unusedTensors", strings_to_js(env, info_.unused_tensors));
+    const auto number = [env](int64_t value) {
+      return Napi::Number::New(env, static_cast<double>(value));
+    };
+    set_own(object, "isa", Napi::String::New(env, info_.isa));
+    set_own(object, "threads", number(threads_));
+    set_own(object, "residentBytes", number(info_.resident_bytes));
+    set_own(object, "width", number(info_.width));
+    set_own(object, "layers", number(info_.layers));
+    set_own(object, "parameters", number(info_.parameters));
+    set_own(object, "unusedTensors", strings_to_js(env, info_.unused_tensors));
     return object.As<Napi::Value>();
   });
 }
@@ -127,12 +134,14 @@ Napi::Value Model::run(const Napi::CallbackInfo& info) {
   return guarded(env, [&] {
     engine::Batch batch = batch_from_js(info[0]);
     const std::vector<int32_t> blocks = outputs_from_js(info[1]);
-    // Looked at only now: a getter of the batch may have disposed this model.
+    // Looked at only now: a getter of the batch may have disposed this model. And held, whatever
+    // runs from here on.
     const std::shared_ptr<const engine::Program> program = program_;
+    const std::shared_ptr<ops::Lane> lane = lane_;
     if (!program) throw Error(ErrorCode::kDisposed, "run", "a disposed model", "one in use");
     program->check(batch, blocks);
     auto job = std::make_unique<RunJob>(env, program, std::move(batch), blocks);
-    return AddonState::of(env).environment->submit(env, *lane_, std::move(job));
+    return AddonState::of(env).environment->submit(env, *lane, std::move(job));
   });
 }
 

@@ -2,7 +2,7 @@
 import { loadAddon, type NativeModel } from '../../lib/native';
 import { expectError } from './support/errors';
 import { collectGarbage } from './support/gc';
-import { makeBatch, makeModel, makeSlowWork } from './support/model.cjs';
+import { addonPath, makeBatch, makeModel, makeSlowWork } from './support/model.cjs';
 
 const slow = makeSlowWork();
 const slowOutputs = Int32Array.of(slow.last);
@@ -46,6 +46,87 @@ describe('dispose', () => {
       },
     };
     await expectError(() => model.run(hostile, Int32Array.of(last)), 'DISPOSED', 'run');
+  });
+});
+
+describe('setters on the prototypes of all objects', () => {
+  const { plan, weights, last } = makeModel();
+  const batch = makeBatch([3, 5]);
+  const outputs = Int32Array.of(1, last);
+  let called = 0;
+
+  /** Runs `f` while every listed property of `prototype` has a setter that calls `hook`. */
+  async function withSetters<T>(
+    prototype: object,
+    names: readonly string[],
+    hook: () => void,
+    f: () => Promise<T>,
+  ): Promise<T> {
+    called = 0;
+    const set = () => {
+      called += 1;
+      hook();
+    };
+    for (const name of names) Object.defineProperty(prototype, name, { configurable: true, set });
+    try {
+      return await f();
+    } finally {
+      for (const name of names) Reflect.deleteProperty(prototype, name);
+    }
+  }
+
+  test('cannot dispose a model while its job is made', async () => {
+    const model = await loadAddon().load(plan, weights).done;
+    const expected = await model.run(batch, outputs).done;
+    const names = ['done', 'cancel'];
+    const { done } = await withSetters(
+      Object.prototype,
+      names,
+      () => model.dispose(),
+      async () => ({ ...model.run(batch, outputs) }),
+    );
+    expect(called).toBe(0);
+    expect(await done).toEqual(expected);
+    model.dispose();
+  });
+
+  test('cannot reach the memory of results that are still written', async () => {
+    const model = await loadAddon().load(plan, weights).done;
+    const expected = await model.run(batch, outputs).done;
+    const result = await withSetters(
+      Array.prototype,
+      ['0', '1'],
+      () => {},
+      () => model.run(batch, outputs).done,
+    );
+    expect(called).toBe(0);
+    expect(result).toEqual(expected);
+    model.dispose();
+  });
+
+  test('do not swallow what an error says', async () => {
+    const names = ['code', 'where', 'got', 'expected'];
+    const raw = require(addonPath());
+    let thrown: Record<string, unknown> = {};
+    await withSetters(
+      Error.prototype,
+      names,
+      () => {},
+      async () => {
+        try {
+          raw.load({ ...plan, width: 7.5 }, weights);
+        } catch (error) {
+          thrown = { ...(error as object) };
+        }
+      },
+    );
+    expect(called).toBe(0);
+    expect(thrown).toEqual({
+      code: 'INVALID_ARGUMENT',
+      where: 'plan.width',
+      got: '7.5',
+      expected: 'a positive integer',
+    });
   });
 });
 

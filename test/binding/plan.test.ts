@@ -267,6 +267,18 @@ describe('weights', () => {
   });
 });
 
+test('an error holds the beginning of a name that is endless', async () => {
+  const { plan, weights } = makeModel();
+  const name = 'x'.repeat(2 ** 20);
+  const renamed = weights.tensors.map((tensor, i) =>
+    i === 3 ? { ...tensor, name, byteLength: 1 } : tensor,
+  );
+  const spoilt = { ...weights, tensors: renamed };
+  const error = await expectError(() => load(plan, spoilt), 'WEIGHT_INVALID', 'xxx');
+  // Were the whole name in it, one near V8's limit would make a message beyond it, and no error.
+  expect(error.message.length).toBeLessThan(50_000);
+});
+
 describe('options', () => {
   test.each([
     [{ threads: 0 }, 'INVALID_ARGUMENT', 'options.threads: 0, expected a positive integer'],

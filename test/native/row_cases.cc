@@ -70,10 +70,12 @@ KernelOutput run_embed(int64_t tokens, int64_t width, DType dtype, ops::NormKind
   return {out.values(), out.guards_intact()};
 }
 
+// Rows of values offset +- spread.
 KernelOutput run_norm(int64_t rows, int64_t columns, ops::NormKind kind, bool residual,
-                      float offset, const ops::OpTable& table, ops::Executor& executor) {
+                      float offset, float spread, const ops::OpTable& table,
+                      ops::Executor& executor) {
   const uint64_t seed = static_cast<uint64_t>(rows * 977 + columns);
-  auto x = random_floats(rows * columns, seed);
+  auto x = random_floats(rows * columns, seed, spread);
   for (float& value : x) value += offset;
   const auto added = random_floats(rows * columns, seed + 1);
   const auto gain = random_floats(columns, seed + 2), bias = random_floats(columns, seed + 3);
@@ -253,9 +255,16 @@ std::vector<KernelCase> row_cases() {
           for (float offset : {0.0f, 100.0f}) {
             add("norm", std::to_string(rows) + name + " offset " + std::to_string(offset),
                 [=](const ops::OpTable& table, ops::Executor& executor) {
-                  return run_norm(rows, columns, kind, residual, offset, table, executor);
+                  return run_norm(rows, columns, kind, residual, offset, 1, table, executor);
                 });
           }
+        }
+        // Equal elements: the variance is zero, and rounding must not make it less.
+        for (float value : {0.0f, 1.2345e4f, -1.2345e9f}) {
+          add("norm", std::to_string(rows) + name + " all " + std::to_string(value),
+              [=](const ops::OpTable& table, ops::Executor& executor) {
+                return run_norm(rows, columns, kind, false, value, 0, table, executor);
+              });
         }
         for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
           add("embed",

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -98,6 +98,9 @@ void ThreadPool::ensure_threads(int count) {
   sigset_t all, before;
   sigfillset(&all);
   std::lock_guard<std::mutex> lock(mutex_);
+  // Each thread drives one region at most: with this much room, opening one cannot throw through
+  // kernels.
+  regions_.reserve(static_cast<size_t>(std::max(count, threads_)));
   pthread_sigmask(SIG_BLOCK, &all, &before);
   std::string failure;
   while (threads_ < count && failure.empty()) {
@@ -108,7 +111,7 @@ void ThreadPool::ensure_threads(int count) {
 #endif
       thread.detach();
       ++threads_;
-    } catch (const std::system_error& error) {
+    } catch (const std::exception& error) {  // no thread, or no memory for one
       failure = error.what();
     }
   }
