@@ -139,7 +139,7 @@ describe('a folder', () => {
   });
 
   test.each([
-    [{ model_type: 'gptj' }, 'UNKNOWN_MODEL', 'model_type: "gpt2", expected bert'],
+    [{ model_type: 'gptj' }, 'UNKNOWN_MODEL', 'model_type: "gptj", expected bert'],
     [{ model_type: 'Bert' }, 'UNKNOWN_MODEL', '"Bert"'],
     [{ model_type: 7 }, 'INVALID_ARGUMENT', 'model_type: 7'],
     [{ model_type: null }, 'INVALID_ARGUMENT', 'model_type: undefined'],
