@@ -4,16 +4,17 @@ import { join, relative, sep } from 'node:path';
 import { capture, root, ScriptError } from './process.mjs';
 
 /**
- * @param {{ suites: readonly string[], env?: Record<string, string>, label?: string }} options
- * `label` names the variant (an instruction set, a sanitizer) in the results.
+ * @param {{ suites: readonly string[], env?: Record<string, string>, label?: string, timeout?: number }} options
+ * `label` names the variant (an instruction set, a sanitizer) in the results; `timeout`: milliseconds for a test.
  * @returns {Promise<{ name: string, passed: number, failed: number, skipped: number }[]>}
  */
-export async function runJest({ suites, env = {}, label }) {
+export async function runJest({ suites, env = {}, label, timeout }) {
   const report = join(root, 'build', `jest-${label ?? 'all'}.json`);
   await rm(report, { force: true });
   const jest = join(root, 'node_modules', 'jest', 'bin', 'jest.js');
   const paths = suites.map((suite) => join(root, 'test', suite) + sep);
-  const args = [jest, '--json', '--outputFile', report, '--testPathPatterns', ...paths];
+  const limit = timeout ? [`--testTimeout=${timeout}`] : [];
+  const args = [jest, '--json', '--outputFile', report, ...limit, '--testPathPatterns', ...paths];
   const { code } = await capture(process.execPath, args, { env, output: 'progress' });
   const counts = countBySuite(await readReport(report), suites, root);
   if (code !== 0 && counts.every(({ failed }) => failed === 0)) {

@@ -17,6 +17,8 @@ import { report } from './test-report.mjs';
 import { runTypes } from './test-types.mjs';
 
 const SANITIZERS = ['address', 'thread'];
+/** Milliseconds for a test; sanitized code is ten times slower. */
+const SANITIZED_TIMEOUT = 1_200_000;
 /** What a forced instruction set can change: everything that runs a model. */
 const ISA_SUITES = ['binding', 'parity'];
 
@@ -114,7 +116,11 @@ async function runSanitized(sanitizer) {
     // Node frees little at exit, so leaks are looked for in the native tests only.
     ASAN_OPTIONS: 'detect_leaks=0',
     UBSAN_OPTIONS: 'print_stacktrace=1',
-    TSAN_OPTIONS: `suppressions=${join(root, 'test', 'binding', 'tsan.supp')}`,
+    // A report ends the process, or one from a worker of jest would be a line on stderr and no failure.
+    TSAN_OPTIONS: `halt_on_error=1 suppressions=${join(root, 'test', 'binding', 'tsan.supp')}`,
   };
-  return [native, ...(await runJest({ suites: ['binding'], env, label: sanitizer }))];
+  return [
+    native,
+    ...(await runJest({ suites: ['binding'], env, label: sanitizer, timeout: SANITIZED_TIMEOUT })),
+  ];
 }

@@ -259,7 +259,7 @@ std::vector<KernelCase> row_cases() {
                 });
           }
         }
-        // Equal elements: the variance is zero, and rounding must not make it less.
+        // Equal elements: the variance is zero, and only epsilon is left to divide by.
         for (float value : {0.0f, 1.2345e4f, -1.2345e9f}) {
           add("norm", std::to_string(rows) + name + " all " + std::to_string(value),
               [=](const ops::OpTable& table, ops::Executor& executor) {

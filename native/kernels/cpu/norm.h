@@ -60,9 +60,7 @@ inline void norm_row(const float* x, int64_t n, const ops::Norm& norm, float* ou
       const float center = row_sum(x, n) / count;
       const Moments moments = row_moments(x, n, center);
       const float rest = moments.first / count;
-      // The rounding of the two may leave less than nothing for a row of equal elements.
-      const float difference = moments.second / count - rest * rest;
-      const float variance = difference < 0 ? 0 : difference;
+      const float variance = moments.second / count - rest * rest;
       const float factor = 1.0f / __builtin_sqrtf(variance + norm.epsilon);
       return row_affine(x, n, center, rest, factor, norm, out);
     }
