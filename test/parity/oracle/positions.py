@@ -35,6 +35,8 @@ ROTARY = [
     (10000.0, 64, {**YARN, "factor": 40.0, "original_max_position_embeddings": 4096}),
     (150000.0, 64, {**YARN, "factor": 32.0, "truncate": False}),
     (10000.0, 32, {**YARN, "attention_factor": 0.8, "beta_fast": 16, "beta_slow": 2}),
+    # The ramp would end beyond the last pair.
+    (10000.0, 64, {**YARN, "original_max_position_embeddings": 262144}),
     # The ramp's two ends are one pair.
     (10000.0, 16, {**YARN, "factor": 0.5, "original_max_position_embeddings": 6}),
 ]
