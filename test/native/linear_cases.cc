@@ -104,6 +104,7 @@ std::vector<KernelCase> linear_cases() {
   }
   for (int64_t k : {1, 2, 15, 16, 17, 64, 384, 1537}) all.push_back({11, 53, k});
   all.push_back({130, 384, 384});
+  for (int64_t m : {87, 88, 89, 131, 132, 133, 175, 176, 177, 400}) all.push_back({m, 33, 20});
   all.push_back({64, 1152, 384});
   all.push_back({1, 1536, 384});
   for (int activation = 0; activation <= 5; ++activation) {

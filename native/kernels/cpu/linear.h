@@ -16,8 +16,10 @@
 namespace multihead::cpu {
 namespace {
 
-// 64 rows of A (96 KiB at K = 384) and one panel (72 KiB) share a 1 MiB L2 with room for C.
-constexpr int64_t kRowBlock = 8 * kTileRows;
+// Each row block reads the whole weight, mostly from memory, and each panel the rows of its block,
+// mostly from a cache: so blocks are high. 132 rows (48 would read the weight of a batch of 128
+// thrice) measured 10 to 28 % faster with weights of 2 MiB and more, and no slower with less.
+constexpr int64_t kRowBlock = 22 * kTileRows;
 
 inline int64_t panel_count(int64_t n) { return (n + kPanel - 1) / kPanel; }
 inline int64_t row_block_count(int64_t m) { return (m + kRowBlock - 1) / kRowBlock; }

@@ -45,6 +45,7 @@ inline void multiply_add(const TileRows& a, const TileColumns& b, int64_t k_coun
                          Tile<kRows, kVecs>& tile) {
   const float* rows = a.data;
   const float* columns = b.data;
+  Tile<kRows, kVecs> sums = tile;  // a copy that nothing else can see stays in registers
   for (int64_t k = 0; k < k_count; ++k, rows += a.k_stride, columns += b.k_stride) {
     Vec y[kVecs];
 #pragma GCC unroll 32
@@ -55,9 +56,10 @@ inline void multiply_add(const TileRows& a, const TileColumns& b, int64_t k_coun
     for (int r = 0; r < kRows; ++r) {
       const Vec x = broadcast(rows[r * a.row_stride]);
 #pragma GCC unroll 32
-      for (int v = 0; v < kVecs; ++v) tile.at[r][v] = fma(x, y[v], tile.at[r][v]);
+      for (int v = 0; v < kVecs; ++v) sums.at[r][v] = fma(x, y[v], sums.at[r][v]);
     }
   }
+  tile = sums;
 }
 
 // tile *= factor, element by element
