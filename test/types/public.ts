@@ -7,6 +7,7 @@ import {
   type BlockBuilder,
   type DownloadProgress,
   type Embeddings,
+  type EncoderDecoder,
   type ERROR_CODES,
   type ErrorCode,
   embed,
@@ -22,9 +23,12 @@ import {
   project,
   randomWeights,
   resolveModel,
+  rotaryFrequencies,
   SentenceEncoder,
+  select,
   type Tensor,
   Transformer,
+  transformer,
   type Weights,
 } from '../../lib/index';
 
@@ -48,6 +52,17 @@ feedForward({ activation: 'swish' });
 project({ width: 2, name: 'p', size: 3 });
 // @ts-expect-error no such part
 pool({ parts: ['mean'] });
+attention({ heads: 2, mask: 'causal', rotary: { base: 500000 }, queryKeyNorm: 'rms' });
+attention({ heads: 2, rotary: { frequencies: [1] }, relativeBias: { buckets: 8 }, alibi: true });
+attention({ heads: 2, keysFrom: 'memory' });
+expectTypeOf(select()).toEqualTypeOf<BlockBuilder>();
+expectTypeOf(transformer({ vocabulary: 10 })).toEqualTypeOf<EncoderDecoder>();
+// @ts-expect-error no such source of keys
+attention({ heads: 2, keysFrom: 'cache' });
+// @ts-expect-error a scaling needs a factor
+rotaryFrequencies({ dims: 8, scaling: { kind: 'linear' } });
+// @ts-expect-error a vocabulary is needed
+transformer({ layers: 6 });
 // @ts-expect-error a plan needs a width
 plan({}, []);
 declare const somePlan: Plan;
@@ -76,23 +91,23 @@ new Transformer();
 Transformer.load('.', { dtype: 'f16' });
 // @ts-expect-error a tokenizer's option
 Transformer.load('.', { maxQueued: 3 });
-declare const transformer: Transformer;
-expectTypeOf(transformer.plan).toEqualTypeOf<Plan>();
-expectTypeOf(transformer.device).toEqualTypeOf<'cpu'>();
-expectTypeOf(transformer.info.unusedTensors).toEqualTypeOf<readonly string[]>();
+declare const running: Transformer;
+expectTypeOf(running.plan).toEqualTypeOf<Plan>();
+expectTypeOf(running.device).toEqualTypeOf<'cpu'>();
+expectTypeOf(running.info.unusedTensors).toEqualTypeOf<readonly string[]>();
 const tokens = Int32Array.of(1);
-expectTypeOf(transformer.forward).returns.resolves.toEqualTypeOf<{
+expectTypeOf(running.forward).returns.resolves.toEqualTypeOf<{
   readonly hidden: Float32Array;
   readonly layers?: Float32Array[];
   readonly pooled?: Float32Array;
   readonly logits?: Float32Array;
 }>();
 // @ts-expect-error only typed arrays
-transformer.forward({ tokens: [1], offsets: Int32Array.of(0, 1) });
+running.forward({ tokens: [1], offsets: Int32Array.of(0, 1) });
 // @ts-expect-error offsets are needed
-transformer.forward({ tokens });
+running.forward({ tokens });
 // @ts-expect-error read only
-transformer.device = 'cpu';
+running.device = 'cpu';
 
 // Sentence encoders.
 declare const encoder: SentenceEncoder;

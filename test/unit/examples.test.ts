@@ -45,7 +45,8 @@ function examplesOf(file: string): Example[] {
 function programOf({ file, code }: Example): string {
   const declared = (name: string) =>
     new RegExp(`(const|let) (${name}\\b|\\{[^}]*\\b${name}\\b)`).test(code);
-  const uses = (name: string) => new RegExp(`(?<![.\\w])${name}\\b`).test(code);
+  // After a dot it is a property, after three it is spread.
+  const uses = (name: string) => new RegExp(`(?<!\\w|(?<!\\.\\.)\\.)${name}\\b`).test(code);
   const names = Object.keys(library).filter((name) => uses(name) && !declared(name));
   // What a module keeps to itself has examples too.
   const own = ['checkPlan', 'loadAddon'].filter((name) => uses(name));

@@ -1,11 +1,11 @@
 /** Builders of what decoders need: what they put into a plan, and how they name weights. */
 
-import type { BlockBuilder } from '../../lib/blocks';
-import { attention, embed, feedForward, norm, plan, project, select } from '../../lib/blocks';
-import { MultiheadError } from '../../lib/errors';
-import type { AttentionBlock, Plan } from '../../lib/plan';
-import { planWeights } from '../../lib/plan-weights';
-import { alibiSlopes, relativeBuckets, rotaryFrequencies } from '../../lib/positions';
+import type { BlockBuilder } from '../../../lib/blocks';
+import { attention, embed, feedForward, norm, plan, project, select } from '../../../lib/blocks';
+import { MultiheadError } from '../../../lib/errors';
+import type { AttentionBlock, Plan } from '../../../lib/plan';
+import { planWeights } from '../../../lib/plan-weights';
+import { alibiSlopes, relativeBuckets, rotaryFrequencies } from '../../../lib/positions';
 
 const start = () => embed({ vocabulary: 10, name: 'words' });
 const built = (...blocks: BlockBuilder[]): Plan => plan({ width: 16 }, [start(), ...blocks]);

@@ -1,9 +1,9 @@
 /** Checks of the fields that decoders need, and the weights that plans with them list. */
 
-import { MultiheadError } from '../../lib/errors';
-import type { AttentionBlock, Block, Plan } from '../../lib/plan';
-import { checkPlan } from '../../lib/plan-check';
-import { planWeights } from '../../lib/plan-weights';
+import { MultiheadError } from '../../../lib/errors';
+import type { AttentionBlock, Block, Plan } from '../../../lib/plan';
+import { checkPlan } from '../../../lib/plan-check';
+import { planWeights } from '../../../lib/plan-weights';
 
 const linear = (name: string) => ({ weight: { tensor: name } });
 const embed: Block = { block: 'embed', vocabulary: 10, tokens: { tensor: 'tokens' } };

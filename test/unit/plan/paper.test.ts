@@ -1,9 +1,9 @@
 /** The published Transformer: its structure, and its sizes against the paper's table 3. */
 
-import { MultiheadError } from '../../lib/errors';
-import { type PaperOptions, transformer } from '../../lib/paper';
-import type { AttentionBlock, Block, Plan } from '../../lib/plan';
-import { planWeights, randomWeights } from '../../lib/plan-weights';
+import { MultiheadError } from '../../../lib/errors';
+import { type PaperOptions, transformer } from '../../../lib/paper';
+import type { AttentionBlock, Block, Plan } from '../../../lib/plan';
+import { planWeights, randomWeights } from '../../../lib/plan-weights';
 
 /** Elements of all weights, those that both plans read once. */
 function parameters(options: PaperOptions): number {

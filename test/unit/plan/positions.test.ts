@@ -2,14 +2,14 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MultiheadError } from '../../lib/errors';
+import { MultiheadError } from '../../../lib/errors';
 import {
   alibiSlopes,
   type RotaryScaling,
   relativeBuckets,
   rotaryFrequencies,
   yarnMagnitude,
-} from '../../lib/positions';
+} from '../../../lib/positions';
 
 interface Golden {
   readonly rotary: {
@@ -29,7 +29,7 @@ interface Golden {
 }
 
 const golden: Golden = JSON.parse(
-  readFileSync(join(__dirname, '../parity/golden/positions/golden.json'), 'utf8'),
+  readFileSync(join(__dirname, '../../parity/golden/positions/golden.json'), 'utf8'),
 );
 
 /** transformers' parameters in our words. */
