@@ -31,12 +31,17 @@ Error out_of_memory(const Batch& batch) {
                "one whose activations fit into memory");
 }
 
+void RowNumbers::clear() {
+  positions.clear();
+  selected.clear();
+  stream_keys.clear();
+  memory_keys.clear();
+  kept_tokens.clear();
+  kept_memory.clear();
+}
+
 void number_rows(const Code& code, const Batch& batch, RowNumbers& rows) {
-  rows.positions.clear();
-  rows.stream_keys.clear();
-  rows.memory_keys.clear();
-  rows.kept_tokens.clear();
-  rows.kept_memory.clear();
+  rows.clear();
   for (size_t b = 0; b + 1 < batch.offsets.size(); ++b) {
     const int32_t begin = batch.offsets[b];
     const int32_t end = batch.offsets[b + 1];
@@ -47,7 +52,6 @@ void number_rows(const Code& code, const Batch& batch, RowNumbers& rows) {
     if (!batch.memory) continue;
     rows.memory_keys.add_consecutive((*batch.memory_offsets)[b], (*batch.memory_offsets)[b + 1]);
   }
-  rows.selected.clear();
   if (code.limits.selects == Selects::kNo) return;
   if (batch.selected) {
     rows.selected = *batch.selected;

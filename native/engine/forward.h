@@ -11,6 +11,7 @@
 #include "engine/code.h"
 #include "engine/key_rows.h"
 #include "engine/memory.h"
+#include "engine/sampling.h"
 #include "ops/device.h"
 
 namespace multihead::engine {
@@ -24,6 +25,9 @@ struct RowNumbers {
   // Of a cached run: the rows of the cache that take the new keys and values.
   std::vector<int32_t> kept_tokens;  // [T]
   std::vector<int32_t> kept_memory;  // [Tm]
+
+  // To no rows.
+  void clear();
 };
 
 // A batch without a past: positions from 0 on, keys from the batch.
@@ -40,6 +44,7 @@ struct Workspace {
   DeviceMemory memory;
   RowNumbers rows;
   std::vector<float> angles;  // of each Code::angles [T, columns], one after the other
+  std::vector<Distribution> distributions;  // of each worker of a cached run
 };
 
 class Forward {

@@ -21,6 +21,15 @@ class TestExecutor : public ops::Executor {
   int workers() const override { return 3; }
 };
 
+// In rising order, as the kernels' cursors over sequences take it from the pool.
+class InOrderExecutor : public ops::Executor {
+ public:
+  void parallel(int64_t count, Task task, void* context) override {
+    for (int64_t i = 0; i < count; ++i) task(context, i, static_cast<int>(i % workers()));
+  }
+  int workers() const override { return 3; }
+};
+
 class TestDevice : public ops::Device {
  public:
   ~TestDevice() override;

@@ -124,10 +124,10 @@ EmbedBlock ModelBuilder::embed(int64_t vocabulary) {
   }
   const int64_t kind = pick(0, 2);
   if (kind == 1)
-    block.positions = LearnedPositions{tensor("positions", {40, width}), 40, pick(0, 3)};
+    block.positions = LearnedPositions{tensor("positions", {200, width}), 200, pick(0, 3)};
   if (kind == 2) {
-    block.positions =
-        SinusoidalPositions{40, coin() ? SinusoidalLayout::kSplit : SinusoidalLayout::kInterleaved};
+    block.positions = SinusoidalPositions{
+        200, coin() ? SinusoidalLayout::kSplit : SinusoidalLayout::kInterleaved};
   }
   if (coin()) block.scale = 1.5f;
   if (coin()) block.norm = norm("norm", width);
