@@ -160,7 +160,7 @@ inline void write_out(const ops::AttentionArgs& args, const AttentionPanel& pane
     const float total = scratch.total[lane];
     const Vec factor = broadcast(total == 0 ? 0.0f : 1.0f / total);
     const float* sums = scratch.sums + lane * padded_head_dim(args.head_dim);
-    float* out = args.out.f32_row(panel.row(lane)) + panel.head(lane) * args.head_dim;
+    float* out = args.out.f32_row(scratch.row[lane]) + scratch.column[lane];
     for_lanes(args.head_dim, [&](int64_t d, int lanes) {
       // Adding zero makes +0 of -0, which a masked key would make of it too.
       store_lanes(out + d, add(mul(load_lanes(sums + d, lanes), factor), zero()), lanes);

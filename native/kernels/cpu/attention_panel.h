@@ -30,9 +30,11 @@ struct alignas(64) AttentionScratch {
   float* sums;           // [kPanel][padded D], unnormalised outputs
   float* value_tail;     // [kKeyBlock][kLanes], the columns of values that fill no vector
   // Of each lane:
-  float largest[kPanel];  // running maximum of the scores
-  float total[kPanel];    // running sum of the exponentials
-  float factor[kPanel];   // what a new maximum multiplies the sums with
+  int64_t row[kPanel];     // of the query in [Tq]
+  int64_t column[kPanel];  // of the head's first one in `query` and `out`
+  float largest[kPanel];   // running maximum of the scores
+  float total[kPanel];     // running sum of the exponentials
+  float factor[kPanel];    // what a new maximum multiplies the sums with
   float slope[kPanel];
   const float* bias[kPanel];  // the head's row of relative_bias
   int64_t position[kPanel];   // of the query among the keys
@@ -77,10 +79,6 @@ struct AttentionPanel {
   int64_t position;    // of the sequence's first query among the keys
   int64_t keys;        // of the sequence
   const int32_t* key_blocks;
-
-  int64_t query(int64_t lane) const { return (first_pair + lane) / group; }
-  int64_t head(int64_t lane) const { return key_head * group + (first_pair + lane) % group; }
-  int64_t row(int64_t lane) const { return query_row + query(lane); }
 };
 
 inline AttentionPanel find_panel(const ops::AttentionArgs& args, int64_t index,
@@ -117,27 +115,49 @@ inline KeyRange visible_keys(const ops::AttentionArgs& args, int64_t keys, int64
   return range;
 }
 
-// Fills in each lane; those without a pair are copies of the first lane with a query of zero.
+// Transposes the queries' heads into lanes; a lane without a pair gets zeros.
+inline void pack_queries(const ops::AttentionArgs& args, const AttentionPanel& panel,
+                         AttentionScratch& scratch) {
+  const Vec scale = broadcast(args.scale);
+  for (int64_t lane = 0; lane < panel.pairs; lane += kLanes) {
+    for_lanes(args.head_dim, [&](int64_t d, int columns) {
+      Vec rows[kLanes];
+      for (int i = 0; i < kLanes; ++i) {
+        rows[i] = zero();
+        if (lane + i >= panel.pairs) continue;
+        const float* query = args.query.f32_row(scratch.row[lane + i]) + scratch.column[lane + i];
+        rows[i] = mul(load_lanes(query + d, columns), scale);
+      }
+      transpose(rows);
+      for (int i = 0; i < columns; ++i) store(scratch.queries + (d + i) * kPanel + lane, rows[i]);
+    });
+  }
+}
+
+// Fills in each lane; those without a pair are copies of the last one with a query of zero.
 inline void start_panel(const ops::AttentionArgs& args, const AttentionPanel& panel,
                         AttentionScratch& scratch) {
+  int64_t query = panel.first_pair / panel.group, in_group = panel.first_pair % panel.group;
   for (int64_t lane = 0; lane < kPanel; ++lane) {
-    const bool used = lane < panel.pairs;
-    const int64_t pair = used ? lane : 0, head = panel.head(pair);
-    const float* query = args.query.f32_row(panel.row(pair)) + head * args.head_dim;
-    const float scale = used ? args.scale : 0.0f;
-    for (int64_t d = 0; d < args.head_dim; ++d) {
-      scratch.queries[d * kPanel + lane] = query[d] * scale;
-    }
+    const int64_t head = panel.key_head * panel.group + in_group;
+    scratch.row[lane] = panel.query_row + query;
+    scratch.column[lane] = head * args.head_dim;
     scratch.largest[lane] = -__builtin_inff();
     scratch.total[lane] = 0;
     scratch.slope[lane] = args.slopes != nullptr ? args.slopes[head] : 0.0f;
     scratch.bias[lane] =
         args.relative_bias.data != nullptr ? args.relative_bias.f32_row(head) : nullptr;
-    scratch.position[lane] = panel.position + panel.query(pair);
+    scratch.position[lane] = panel.position + query;
     scratch.seen[lane] = visible_keys(args, panel.keys, scratch.position[lane]);
+    if (lane + 1 >= panel.pairs) continue;
+    if (++in_group == panel.group) {
+      in_group = 0;
+      ++query;
+    }
   }
   const int64_t sums = panel.pairs * padded_head_dim(args.head_dim);
   for (int64_t i = 0; i < sums; ++i) scratch.sums[i] = 0;
+  pack_queries(args, panel, scratch);
 }
 
 }  // namespace

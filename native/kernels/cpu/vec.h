@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #if defined(__AVX512F__)
 #include "kernels/cpu/vec_avx512.h"
@@ -50,6 +51,26 @@ inline void store_lanes(float* p, Vec v, int n) {
   } else {
     store_first(p, v, n);
   }
+}
+
+// Of two rows, kStep apart, of a square: exchanges every second block of kStep lanes.
+template <int kStep, int... kLane>
+inline void exchange_blocks(Vec& a, Vec& b, std::integer_sequence<int, kLane...>) {
+  const Vec first =
+      __builtin_shufflevector(a, b, ((kLane & kStep) != 0 ? kLanes + kLane - kStep : kLane)...);
+  b = __builtin_shufflevector(a, b, ((kLane & kStep) != 0 ? kLanes + kLane : kLane + kStep)...);
+  a = first;
+}
+
+// Transposes blocks of two by two lanes, then of four by four, up to the whole square.
+template <int kStep = 1>
+inline void transpose(Vec (&rows)[kLanes]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < kLanes; ++r) {
+    if ((r & kStep) != 0) continue;
+    exchange_blocks<kStep>(rows[r], rows[r + kStep], std::make_integer_sequence<int, kLanes>());
+  }
+  if constexpr (2 * kStep < kLanes) transpose<2 * kStep>(rows);
 }
 
 }  // namespace
