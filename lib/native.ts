@@ -37,7 +37,7 @@ export interface NativeModelInfo {
   readonly threads: number;
   /** Bytes of weights held in native memory. */
   readonly residentBytes: number;
-  /** E of the stream after the embed block. */
+  /** Columns of the stream where layers run. */
   readonly width: number;
   /** Feed-forward blocks in the plan. */
   readonly layers: number;
@@ -224,6 +224,39 @@ function translatedAsync<T>(promise: Promise<T>): Promise<T> {
   });
 }
 
+class TranslatedCache implements NativeCache {
+  readonly #cache: NativeCache;
+
+  constructor(cache: NativeCache) {
+    this.#cache = cache;
+  }
+
+  get info(): NativeCacheInfo {
+    return translated(() => this.#cache.info);
+  }
+
+  open(count: number): Int32Array {
+    return translated(() => this.#cache.open(count));
+  }
+
+  fork(sequences: Int32Array): Int32Array {
+    return translated(() => this.#cache.fork(sequences));
+  }
+
+  close(sequences: Int32Array): void {
+    translated(() => this.#cache.close(sequences));
+  }
+
+  decode(input: NativeDecodeInput): NativeDecodeJob {
+    const job = translated(() => this.#cache.decode(input));
+    return { done: translatedAsync(job.done), cancel: () => job.cancel() };
+  }
+
+  dispose(): void {
+    translated(() => this.#cache.dispose());
+  }
+}
+
 class TranslatedModel implements NativeModel {
   readonly #model: NativeModel;
 
@@ -233,6 +266,10 @@ class TranslatedModel implements NativeModel {
 
   get info(): NativeModelInfo {
     return translated(() => this.#model.info);
+  }
+
+  createCache(pages: number): NativeCache {
+    return translated(() => new TranslatedCache(this.#model.createCache(pages)));
   }
 
   run(batch: NativeBatch, outputs: Int32Array): NativeJob {

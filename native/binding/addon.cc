@@ -107,7 +107,9 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   auto state = std::make_unique<AddonState>();
   state->environment = Environment::create(env);
   state->model_class = Napi::Persistent(Model::define(env));
+  state->cache_class = Napi::Persistent(Cache::define(env));
   state->float32_array = Napi::Persistent(env.Global().Get("Float32Array").As<Napi::Function>());
+  state->int32_array = Napi::Persistent(env.Global().Get("Int32Array").As<Napi::Function>());
   env.SetInstanceData(state.release());
   exports.Set("version", MULTIHEAD_VERSION);
   exports.Set("isas", Napi::Function::New(env, isas, "isas"));

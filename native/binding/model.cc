@@ -6,6 +6,7 @@
 #include "binding/batch_from_js.h"
 #include "binding/js_error.h"
 #include "binding/js_value.h"
+#include "binding/typed_array.h"
 #include "engine/batch.h"
 
 namespace multihead::binding {
@@ -14,8 +15,7 @@ namespace {
 // A model on its way into the object that `new` makes; an External, so that JavaScript cannot make
 // one.
 struct Passage {
-  std::shared_ptr<const engine::Program> program;
-  std::shared_ptr<ops::Lane> lane;
+  std::shared_ptr<Loaded> loaded;
   int threads = 1;
 };
 constexpr napi_type_tag kPassageTag = {0x6d756c7469686561, 0x642070617373616d};
@@ -31,7 +31,9 @@ class RunJob : public Job {
       : Job(env), program_(std::move(program)), batch_(std::move(batch)) {
     const Napi::Array arrays = Napi::Array::New(env, blocks.size());
     for (uint32_t i = 0; i < blocks.size(); ++i) {
-      Napi::Float32Array array = allocate(env, program_->output_elements(batch_, blocks[i]));
+      const int64_t elements = program_->output_elements(batch_, blocks[i]);
+      auto array =
+          new_array<Napi::Float32Array>(AddonState::of(env).float32_array, elements, "run");
       outputs_.push_back({blocks[i], array.Data()});
       set_own(arrays, std::to_string(i), array);
     }
@@ -45,17 +47,6 @@ class RunJob : public Job {
   Napi::Value result(Napi::Env) override { return arrays_.Value(); }
 
  private:
-  static Napi::Float32Array allocate(Napi::Env env, int64_t elements) {
-    try {
-      const auto length = Napi::Number::New(env, static_cast<double>(elements));
-      return AddonState::of(env).float32_array.New({length}).As<Napi::Float32Array>();
-    } catch (const Napi::Error& error) {
-      throw Error(ErrorCode::kOutOfMemory, "run",
-                  std::to_string(elements) + " output elements: " + error.Message(),
-                  "outputs that fit into memory");
-    }
-  }
-
   std::shared_ptr<const engine::Program> program_;
   engine::Batch batch_;
   std::vector<engine::Output> outputs_;
@@ -75,12 +66,14 @@ Napi::Array strings_to_js(Napi::Env env, const std::vector<std::string>& strings
 Napi::Function Model::define(Napi::Env env) {
   return DefineClass(env, "NativeModel",
                      {InstanceAccessor<&Model::info>("info"), InstanceMethod<&Model::run>("run"),
+                      InstanceMethod<&Model::create_cache>("createCache"),
                       InstanceMethod<&Model::dispose>("dispose")});
 }
 
 Napi::Value Model::create(Napi::Env env, std::shared_ptr<const engine::Program> program,
                           std::shared_ptr<ops::Lane> lane, int threads) {
-  Passage passage{std::move(program), std::move(lane), threads};
+  auto loaded = std::make_shared<Loaded>(Loaded{std::move(program), std::move(lane)});
+  Passage passage{std::move(loaded), threads};
   const auto external = Napi::External<Passage>::New(env, &passage);
   external.TypeTag(&kPassageTag);
   return AddonState::of(env).model_class.New({external});
@@ -95,19 +88,22 @@ Model::Model(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Model>(info) {
     }
   });
   Passage& passage = *info[0].As<Napi::External<Passage>>().Data();
-  program_ = std::move(passage.program);
-  lane_ = std::move(passage.lane);
+  loaded_ = std::move(passage.loaded);
   threads_ = passage.threads;
-  info_ = program_->info();
+  info_ = loaded_->program->info();
+  is_reported_ = true;
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), info_.resident_bytes);
 }
 
-void Model::Finalize(Napi::BasicEnv env) { drop(env); }
+// Nobody can dispose the model any more, but caches may go on with it.
+void Model::Finalize(Napi::BasicEnv env) {
+  loaded_.reset();
+  report_dropped(env);
+}
 
-void Model::drop(Napi::BasicEnv env) {
-  if (!program_) return;
-  program_.reset();
-  lane_.reset();
+void Model::report_dropped(Napi::BasicEnv env) {
+  if (!is_reported_) return;
+  is_reported_ = false;
   Napi::MemoryManagement::AdjustExternalMemory(env, -info_.resident_bytes);
 }
 
@@ -136,8 +132,8 @@ Napi::Value Model::run(const Napi::CallbackInfo& info) {
     const std::vector<int32_t> blocks = outputs_from_js(info[1]);
     // Looked at only now: a getter of the batch may have disposed this model. And held, whatever
     // runs from here on.
-    const std::shared_ptr<const engine::Program> program = program_;
-    const std::shared_ptr<ops::Lane> lane = lane_;
+    const std::shared_ptr<const engine::Program> program = loaded_->program;
+    const std::shared_ptr<ops::Lane> lane = loaded_->lane;
     if (!program) throw Error(ErrorCode::kDisposed, "run", "a disposed model", "one in use");
     program->check(batch, blocks);
     auto job = std::make_unique<RunJob>(env, program, std::move(batch), blocks);
@@ -145,8 +141,23 @@ Napi::Value Model::run(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value Model::create_cache(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const int64_t pages = JsValue(info[0], "pages").integer(1);
+    if (!loaded_->program) {
+      throw Error(ErrorCode::kDisposed, "createCache", "a disposed model", "one in use");
+    }
+    return Cache::create(env, loaded_, pages);
+  });
+}
+
 void Model::dispose(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] { drop(info.Env()); });
+  guarded(info.Env(), [&] {
+    loaded_->program.reset();
+    loaded_->lane.reset();
+    report_dropped(info.Env());
+  });
 }
 
 }  // namespace multihead::binding

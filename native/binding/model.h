@@ -1,10 +1,11 @@
-// A loaded model as a JavaScript object: info, run(batch, outputs), dispose().
+// A loaded model as a JavaScript object: info, run(batch, outputs), createCache(pages), dispose().
 #pragma once
 
 #include <memory>
 
 #include <napi.h>
 
+#include "binding/cache.h"
 #include "binding/environment.h"
 #include "engine/program.h"
 
@@ -14,9 +15,10 @@ namespace multihead::binding {
 struct AddonState {
   std::shared_ptr<Environment> environment;
   Napi::FunctionReference model_class;
-  // Captured when the addon is loaded, before anybody can replace it. Unlike N-API's own function
-  // it throws when memory is short, where that one ends the process.
+  Napi::FunctionReference cache_class;
+  // Captured when the addon is loaded, before anybody can replace them.
   Napi::FunctionReference float32_array;
+  Napi::FunctionReference int32_array;
 
   static AddonState& of(Napi::Env env) { return *env.GetInstanceData<AddonState>(); }
 };
@@ -34,13 +36,14 @@ class Model : public Napi::ObjectWrap<Model> {
 
  private:
   Napi::Value info(const Napi::CallbackInfo& info);
+  Napi::Value create_cache(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo& info);
-  void drop(Napi::BasicEnv env);
+  void report_dropped(Napi::BasicEnv env);
 
-  std::shared_ptr<const engine::Program> program_;  // none once disposed
-  std::shared_ptr<ops::Lane> lane_;
+  std::shared_ptr<Loaded> loaded_;
   engine::ProgramInfo info_;
+  bool is_reported_ = false;
   int threads_ = 1;
 };
 

@@ -45,6 +45,10 @@ std::vector<float> copy_float32(const JsValue& value) {
   return copy<float>(value, napi_float32_array, "a Float32Array");
 }
 
+std::vector<double> copy_float64(const JsValue& value) {
+  return copy<double>(value, napi_float64_array, "a Float64Array");
+}
+
 std::vector<uint8_t> copy_uint8(const JsValue& value) {
   return copy<uint8_t>(value, napi_uint8_array, "a Uint8Array");
 }
