@@ -20,16 +20,41 @@ inline int64_t attention_scratch_bytes_op(int64_t head_dim, int workers) {
   return attention_worker_bytes(head_dim) * workers;
 }
 
+// Asks for `count` rows of `columns` floats. Rows of a cache lie too far apart for the processor to
+// foresee them.
+inline void prefetch_rows(const float* first, int64_t stride, int64_t count, int64_t columns) {
+  constexpr int64_t kLineFloats = 16;
+  for (int64_t r = 0; r < count; ++r) {
+    for (int64_t d = 0; d < columns; d += kLineFloats) __builtin_prefetch(first + r * stride + d);
+  }
+}
+
+// The block's keys and values, from the column of the panel's head on.
+struct KeyRows {
+  const float* keys;
+  const float* values;
+  int64_t count;
+};
+
 // scores[j] = <key j, queries> for the block's keys
 template <int kVecs>
-inline void score_keys(const ops::AttentionArgs& args, const float* keys, int64_t count,
+inline void score_keys(const ops::AttentionArgs& args, const KeyRows& block,
                        AttentionScratch& scratch) {
   const TileColumns queries{scratch.queries, kPanel, 0};
-  for_row_tiles(count, [&](int64_t row, auto rows) {
+  for_row_tiles(block.count, [&](int64_t row, auto rows) {
     constexpr int kRows = decltype(rows)::value;
+    const float* keys = block.keys + row * args.key.stride;
+    // Few lanes (decoding) wait for memory, not for sums.
+    if constexpr (kVecs == 1) {
+      const int64_t left = block.count - row - kRows;
+      prefetch_rows(keys + kRows * args.key.stride, args.key.stride, left < kRows ? left : kRows,
+                    args.head_dim);
+      prefetch_rows(block.values + row * args.value.stride, args.value.stride, kRows,
+                    args.head_dim);
+    }
     Tile<kRows, kVecs> tile;
     clear(tile);
-    multiply_add({keys + row * args.key.stride, args.key.stride, 1}, queries, args.head_dim, tile);
+    multiply_add({keys, args.key.stride, 1}, queries, args.head_dim, tile);
     for (int r = 0; r < kRows; ++r) {
       for (int v = 0; v < kVecs; ++v) {
         store(scratch.scores + (row + r) * kPanel + v * kLanes, tile.at[r][v]);
@@ -133,8 +158,10 @@ inline void add_value_columns(const TileColumns& values, int64_t count, int64_t 
   });
 }
 
-inline void add_values(const ops::AttentionArgs& args, const float* values, int64_t count,
-                       int64_t lanes, AttentionScratch& scratch) {
+inline void add_values(const ops::AttentionArgs& args, const KeyRows& block, int64_t lanes,
+                       AttentionScratch& scratch) {
+  const float* values = block.values;
+  const int64_t count = block.count;
   const int64_t stride = padded_head_dim(args.head_dim);
   const int64_t whole = args.head_dim / kLanes * kLanes;
   for (int64_t d = 0; d < whole; d += kPanel) {
@@ -177,15 +204,17 @@ inline void attend(const ops::AttentionArgs& args, const AttentionPanel& panel,
   const KeyRange first = scratch.seen[0], last = scratch.seen[panel.pairs - 1];
   for (int64_t j = first.begin / kKeyBlock * kKeyBlock; j < last.end; j += kKeyBlock) {
     const KeyRange block{j, j + kKeyBlock < last.end ? j + kKeyBlock : last.end};
-    const int64_t count = block.end - block.begin, row = panel.key_blocks[j / kKeyBlock];
-    score_keys<kVecs>(args, args.key.f32_row(row) + column, count, scratch);
+    const int64_t row = panel.key_blocks[j / kKeyBlock];
+    const KeyRows rows{args.key.f32_row(row) + column, args.value.f32_row(row) + column,
+                       block.end - block.begin};
+    score_keys<kVecs>(args, rows, scratch);
     if (args.slopes != nullptr) add_slopes<kVecs>(block, scratch);
     if (args.relative_bias.data != nullptr) {
       add_relative_bias(args, block, panel.pairs, scratch);
     }
     if (block.begin < last.begin || block.end > first.end) mask_scores<kVecs>(block, scratch);
-    for (int v = 0; v < kVecs; ++v) soften(scratch, count, v * kLanes);
-    add_values(args, args.value.f32_row(row) + column, count, panel.pairs, scratch);
+    for (int v = 0; v < kVecs; ++v) soften(scratch, rows.count, v * kLanes);
+    add_values(args, rows, panel.pairs, scratch);
   }
   write_out(args, panel, scratch);
 }
