@@ -76,7 +76,7 @@ export class HeadModel {
     this.columns = last?.block === 'project' ? last.width : parts.plan.width;
     this.maxLength = Math.min(tokenizer.maxLength ?? maxLength, maxLength);
     this.#parts = parts;
-    this.#hasTypes = embed?.block === 'embed' && embed.types !== undefined;
+    this.#hasTypes = tokenizer.givesTypes && embed?.block === 'embed' && embed.types !== undefined;
     this.#name = name;
     this.#batcher = new Batcher((inputs) => this.#start(inputs), {
       batchTokens: BATCH_TOKENS,

@@ -57,6 +57,8 @@ export class Tokenizer {
   readonly cleansSpaces: boolean;
   /** Whether a token inside a word is marked as such, as `##` does. */
   readonly marksSubwords: boolean;
+  /** Whether the model is told the segment types. */
+  readonly givesTypes: boolean;
 
   private constructor(library: LibraryTokenizer, frame: Frame, config: Config, model: unknown) {
     const { type, continuing_subword_prefix: prefix } = isObject(model) ? model : {};
@@ -69,6 +71,7 @@ export class Tokenizer {
     // Python ignores the setting where a token carries its own space.
     this.cleansSpaces = config.boolean('clean_up_tokenization_spaces', false) && type !== 'BPE';
     this.marksSubwords = typeof prefix === 'string' && prefix !== '';
+    this.givesTypes = givesTypes(config);
   }
 
   /** @throws MultiheadError FILE_ERROR where there is no tokenizer.json, INVALID_ARGUMENT where it is malformed. */
@@ -179,6 +182,15 @@ export class Tokenizer {
     const framed = [...ids.slice(0, before), ...kept, ...ids.slice(ids.length - after)];
     return { ids: Int32Array.from(framed), fullLength: ids.length };
   }
+}
+
+/** transformers 5's choice: a tokenizer of no class of its own gives types only if its config says so. */
+function givesTypes(config: Config): boolean {
+  const names = config.get('model_input_names');
+  if (Array.isArray(names)) return names.includes('token_type_ids');
+  return !['TokenizersBackend', 'PreTrainedTokenizerFast'].includes(
+    config.string('tokenizer_class', ''),
+  );
 }
 
 function annotated(

@@ -28,7 +28,7 @@ TEXTS = [
     " leading and trailing ",
     "Ёжик шёл, Möwen kreisen. ' quoted ' it 's",
 ]
-SPECIALS = ["<s>", "</s>", "<unk>", "<mask>"]
+SPECIALS = ["<pad>", "<s>", "</s>", "<unk>", "<mask>"]
 
 
 def wordpiece():
@@ -86,7 +86,7 @@ KINDS = {
 }
 
 
-def build(kind, clean=False):
+def build(kind, clean=False, inputs=None):
     make, _ = KINDS[kind]
     core, trainer = make()
     core.train_from_iterator(LINES * 3, trainer)
@@ -103,11 +103,13 @@ def build(kind, clean=False):
         core = Tokenizer.from_str(json.dumps(state))
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
+        pad_token="<pad>",
         bos_token="<s>",
         eos_token="</s>",
         unk_token="<unk>",
         mask_token=AddedToken("<mask>", lstrip=True),
         clean_up_tokenization_spaces=clean,
+        **({"model_input_names": inputs} if inputs else {}),
     )
 
 
