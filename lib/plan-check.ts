@@ -115,6 +115,15 @@ export function checkBlock(where: string, value: unknown, index: number): Block 
 /** Blocks that need every token of a sequence; the others work row by row. */
 const ON_TOKENS: readonly Block['block'][] = ['attention', 'pool', 'select'];
 
+/** Columns of the stream after the last block of a checked plan. */
+export function columnsAfter({ width, blocks }: Plan): number {
+  let stream: Stream = { rows: 'tokens', columns: width };
+  for (const [i, block] of blocks.entries()) {
+    stream = streamAfter(`plan.blocks[${i}]`, block, stream);
+  }
+  return stream.columns;
+}
+
 /** The stream after a checked block; throws where the block does not fit the stream. */
 export function streamAfter(where: string, block: Block, stream: Stream): Stream {
   if (stream.rows !== 'tokens' && ON_TOKENS.includes(block.block)) {

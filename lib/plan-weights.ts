@@ -119,10 +119,11 @@ class Needs {
     if (spec?.bias) this.#add(spec.bias, [columns], 'bias');
   }
 
-  /** A reference to a matrix of [rows, columns], or a vector of [rows], which transposing does not change. */
+  /** A reference to a matrix of [rows, columns], or to a vector of [rows], stored as one row if it is transposed. */
   #add(ref: WeightRef, [rows = 0, columns]: readonly number[], role: WeightRole): void {
     const extents = [storedRows(ref, rows)];
-    if (columns !== undefined) extents.push({ least: columns, most: columns });
+    const across = columns ?? (ref.transpose ? 1 : undefined);
+    if (across !== undefined) extents.push({ least: across, most: across });
     if (ref.transpose) extents.reverse();
     const need: Need = { extents, role };
     const known = this.#needs.get(ref.tensor);

@@ -10,7 +10,8 @@ export type Activation = 'identity' | 'relu' | 'gelu' | 'gelu_tanh' | 'silu' | '
 
 /**
  * A view of a stored tensor: transposed if asked, then a range of the result's rows `[begin, end)`, or `groups`: of
- * every `step` rows from `begin` on the first `length`, as where a fused checkpoint alternates by head.
+ * every `step` rows from `begin` on the first `length`, as where a fused checkpoint alternates by head. A vector that is
+ * stored as one row, [1, N], is read transposed.
  */
 export interface WeightRef {
   readonly tensor: string;

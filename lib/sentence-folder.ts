@@ -11,6 +11,7 @@ import { MultiheadError } from './errors';
 import { Config, isPresent, parseJson, readText } from './json';
 import { type ModelFolder, readModelFolder } from './models';
 import type { Activation, Block, NormBlock, Plan } from './plan';
+import { columnsAfter } from './plan-check';
 import { POOLING_MODES, type PoolingMode, poolParts } from './pooling';
 import { openWeights } from './weights';
 import { mergeTables, type WeightTable } from './weights/table';
@@ -57,7 +58,7 @@ export async function readSentenceFolder(folder: string): Promise<SentenceFolder
   const transformerFolder = join(folder, first.path);
   const model = await readModelFolder(transformerFolder);
   const settings = await Config.readIfPresent(transformerFolder, 'sentence_bert_config.json');
-  const tail = await readTail(folder, modules, model.plan.width);
+  const tail = await readTail(folder, modules, columnsAfter(model.plan));
   const { prompt } = await readPrompt(folder);
   if (prompt !== '' && !tail.promptCounts && tail.poolings.includes('max')) {
     throw new MultiheadError('UNSUPPORTED', {

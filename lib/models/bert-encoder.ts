@@ -121,7 +121,7 @@ export function bertEncoder(
   };
 }
 
-/** Scores over the vocabulary with a bias that has two names: the head's own and its decoder's. */
+/** Scores over the vocabulary. Their bias may have two names; as in transformers, the decoder's own counts more. */
 export function vocabularyScores(
   config: Config,
   { tensors, tokens }: BertEncoder,
@@ -129,7 +129,7 @@ export function vocabularyScores(
 ): LinearSpec | undefined {
   const tied = config.boolean('tie_word_embeddings', true);
   const weight = outputMatrix(tensors, `${head}.decoder.weight`, tokens, { tied });
-  const names = [`${head}.bias`, `${head}.decoder.bias`];
+  const names = [`${head}.decoder.bias`, `${head}.bias`];
   const bias = names.find((name) => tensors.has(name)) ?? `${head}.bias`;
   return weight && { weight, bias: { tensor: bias } };
 }

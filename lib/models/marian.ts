@@ -133,6 +133,8 @@ function headsOf(config: Config, tensors: ReadonlySet<string>, tokens: WeightRef
   const tied = config.boolean('tie_word_embeddings', true);
   const weight = outputMatrix(tensors, 'lm_head.weight', tokens, { tied });
   if (!weight) return {};
-  const bias = tensors.has('final_logits_bias') && { bias: { tensor: 'final_logits_bias' } };
+  const bias = tensors.has('final_logits_bias') && {
+    bias: { tensor: 'final_logits_bias', transpose: true },
+  };
   return { language: [project(vocabularyOf(config, 'decoder'), { weight, ...bias })] };
 }

@@ -20,7 +20,8 @@ namespace multihead::engine {
 // matrix, transposed if asked, then rows [row_begin, row_end) of the result (row_end < 0: all), or
 // of every `step` rows from row_begin on the first `group` (step 0: not so). So the query of a
 // fused [E, 3E] matrix is its transpose's rows [0, E), as it is of a fused [3E] bias; where the
-// fusion is by head, [H, 3, D], it is D rows of every 3D.
+// fusion is by head, [H, 3, D], it is D rows of every 3D. A vector that is stored as one row, [1, N],
+// is read transposed.
 struct WeightRef {
   std::string tensor;
   int64_t row_begin = 0;

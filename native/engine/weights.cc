@@ -207,15 +207,22 @@ WeightView Weights::view(const WeightRef& ref, const std::vector<int64_t>& expec
   if (!dtype) {
     throw Error(ErrorCode::kUnsupported, row.name, "dtype " + row.dtype, "f32, f16 or bf16");
   }
-  if (row.shape.size() != expected.size()) {
+  std::vector<int64_t> stored = row.shape;
+  bool transpose = ref.transpose;
+  // A vector may be stored as one row; transposed, that is the vector, and the bytes are the same.
+  if (transpose && expected.size() == 1 && stored.size() == 2 && stored[0] == 1) {
+    stored.erase(stored.begin());
+    transpose = false;
+  }
+  if (stored.size() != expected.size()) {
     throw Error(ErrorCode::kShapeMismatch, describe(ref), "shape " + shape_text(row.shape),
                 shape_text(expected));
   }
-  if (ref.transpose && expected.size() != 2) {
+  if (transpose && expected.size() != 2) {
     throw Error(ErrorCode::kInvalidArgument, row.name, "transpose of a vector", "no transpose");
   }
-  std::vector<int64_t> shape = row.shape;
-  if (ref.transpose) std::swap(shape[0], shape[1]);
+  std::vector<int64_t> shape = stored;
+  if (transpose) std::swap(shape[0], shape[1]);
   shape[0] = selected_rows(ref, shape[0]);
   if (shape != expected) {
     throw Error(ErrorCode::kShapeMismatch, describe(ref), "shape " + shape_text(shape),
@@ -224,9 +231,9 @@ WeightView Weights::view(const WeightRef& ref, const std::vector<int64_t>& expec
   WeightView view;
   view.row = &row;
   view.dtype = *dtype;
-  view.stored_rows = row.shape[0];
-  view.stored_columns = row.shape.size() == 2 ? row.shape[1] : 1;
-  view.transpose = ref.transpose;
+  view.stored_rows = stored[0];
+  view.stored_columns = stored.size() == 2 ? stored[1] : 1;
+  view.transpose = transpose;
   view.row_begin = ref.row_begin;
   view.rows = shape[0];
   view.run = ref.step == 0 ? view.rows : ref.group;

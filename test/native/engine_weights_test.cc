@@ -107,12 +107,13 @@ WeightRef ref(const std::string& tensor, int64_t begin = 0, int64_t end = -1) {
 
 TEST(views_check_names_dtypes_shapes_and_ranges) {
   const WeightList list = list_of({row("bert.layer.weight", {2, 3}, 0, 24),
-                                   row("bias", {3}, 24, 12), row("ids", {2}, 36, 16, "i64")});
+                                   row("bias", {3}, 24, 12), row("ids", {2}, 36, 16, "i64"),
+                                   row("row", {1, 3}, 24, 12)});
   const Weights weights(list);
   CHECK(weights.matrix(ref("bert.layer.weight"), 2, 3).elements() == 6);
   CHECK_THROWS(
       weights.matrix(ref("layer.weight"), 2, 3), ErrorCode::kWeightMissing,
-      "layer.weight: not among the 3 tensors of these weights, expected one of them (did you "
+      "layer.weight: not among the 4 tensors of these weights, expected one of them (did you "
       "mean bert.layer.weight?)");
   CHECK_THROWS(weights.vector(ref("bais"), 3), ErrorCode::kWeightMissing, "did you mean bias?");
   CHECK_THROWS(weights.vector(ref("entirely.else"), 3), ErrorCode::kWeightMissing, "entirely.else");
@@ -131,6 +132,11 @@ TEST(views_check_names_dtypes_shapes_and_ranges) {
   WeightRef transposed = ref("bias");
   transposed.transpose = true;
   CHECK_THROWS(weights.vector(transposed, 3), ErrorCode::kInvalidArgument, "transpose of a vector");
+  WeightRef one_row = ref("row");
+  CHECK_THROWS(weights.vector(one_row, 3), ErrorCode::kShapeMismatch, "shape [1, 3], expected [3]");
+  one_row.transpose = true;
+  CHECK(weights.vector(one_row, 3).elements() == 3);
+  CHECK_THROWS(weights.vector(one_row, 2), ErrorCode::kShapeMismatch, "shape [3], expected [2]");
 }
 
 class TemporaryFile {

@@ -3,8 +3,7 @@
  * and the proof that these comparisons can fail: each test under "a wrong model" breaks one thing.
  */
 
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Transformer } from '../../lib/index';
 import {
@@ -15,6 +14,7 @@ import {
   policyTolerance,
   Report,
 } from './comparator';
+import { FolderCopy } from './folder-copy';
 import { GOLDEN, Golden, goldenCases } from './goldens';
 
 const CASES = goldenCases('bert');
@@ -84,66 +84,41 @@ test.each(CASES)('%s: every layer within the tolerance policy', async (name) => 
 });
 
 describe('a wrong model is seen, at the layer where it goes wrong', () => {
-  let folder: string;
+  let copy: FolderCopy;
 
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'multihead-parity-'));
-  });
-  afterEach(() => rmSync(folder, { recursive: true }));
+  afterEach(() => copy.remove());
 
-  /** A copy of a golden folder, for a test to break. */
   function copyOf(name: string): Golden {
-    cpSync(join(GOLDEN, 'bert', name), folder, { recursive: true });
-    return new Golden(folder);
-  }
-
-  function editConfig(change: Record<string, unknown>): void {
-    const path = join(folder, 'config.json');
-    writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), ...change }));
-  }
-
-  /** Rewrites the checkpoint; `edit` gets the header by name, and the bytes after it. */
-  function editWeights(
-    edit: (header: Record<string, { data_offsets: [number, number] }>, body: Buffer) => void,
-  ): void {
-    const path = join(folder, 'model.safetensors');
-    const bytes = readFileSync(path);
-    const length = Number(bytes.readBigUInt64LE(0));
-    const header = JSON.parse(bytes.toString('utf8', 8, 8 + length));
-    const body = Buffer.from(bytes.subarray(8 + length));
-    edit(header, body);
-    const text = Buffer.from(JSON.stringify(header));
-    const size = Buffer.alloc(8);
-    size.writeBigUInt64LE(BigInt(text.length));
-    writeFileSync(path, Buffer.concat([size, text, body]));
+    copy = new FolderCopy(join(GOLDEN, 'bert', name));
+    return new Golden(copy.folder);
   }
 
   async function expectFailureAt(where: string, golden: Golden, types?: Int32Array) {
-    const { layers } = await layersOf(folder, golden, types);
+    const { layers } = await layersOf(copy.folder, golden, types);
     expect(() => compareLayers('broken', layers, golden)).toThrow(`broken, ${where}: row`);
   }
 
   test('an untouched copy passes', async () => {
     const golden = copyOf('h2x24');
-    const { layers } = await layersOf(folder, golden);
+    const { layers } = await layersOf(copy.folder, golden);
     expect(compareLayers('copy', layers, golden)).toHaveLength(5);
   });
 
   test('another layer norm epsilon', async () => {
     const golden = copyOf('h3x11');
-    editConfig({ layer_norm_eps: 1e-12 });
+    copy.editConfig({ layer_norm_eps: 1e-12 });
     await expectFailureAt('embedding output', golden);
   });
 
   test('tanh GELU taken for the exact one', async () => {
     const golden = copyOf('h3x12');
-    editConfig({ hidden_act: 'gelu' });
+    copy.editConfig({ hidden_act: 'gelu' });
     await expectFailureAt('layer 0', golden);
   });
 
   test('another number of heads', async () => {
     const golden = copyOf('h2x24');
-    editConfig({ num_attention_heads: 3 });
+    copy.editConfig({ num_attention_heads: 3 });
     await expectFailureAt('layer 0', golden);
   });
 
@@ -154,29 +129,19 @@ describe('a wrong model is seen, at the layer where it goes wrong', () => {
 
   test('two layers swapped', async () => {
     const golden = copyOf('h2x24');
-    editWeights((header) => {
-      for (const name of Object.keys(header).filter((key) => key.includes('.layer.1.'))) {
-        const other = name.replace('.layer.1.', '.layer.2.');
-        [header[name], header[other]] = [header[other] as never, header[name] as never];
-      }
-    });
+    copy.swap('.layer.1.', '.layer.2.');
     await expectFailureAt('layer 1', golden);
   });
 
   test('query and key swapped in one layer', async () => {
     const golden = copyOf('h2x24');
-    editWeights((header) => {
-      const name = (which: string) => `encoder.layer.3.attention.self.${which}.weight`;
-      const [query, key] = [header[name('query')], header[name('key')]];
-      header[name('query')] = key as never;
-      header[name('key')] = query as never;
-    });
+    copy.swap('layer.3.attention.self.query.weight', 'layer.3.attention.self.key.weight');
     await expectFailureAt('layer 3', golden);
   });
 
   test('one weight moved by a thousandth', async () => {
     const golden = copyOf('h2x24');
-    editWeights((header, body) => {
+    copy.editWeights((header, body) => {
       const [begin] = header['encoder.layer.2.output.dense.weight']?.data_offsets ?? [Number.NaN];
       body.writeFloatLE(body.readFloatLE(begin + 4 * 77) + 1e-3, begin + 4 * 77);
     });

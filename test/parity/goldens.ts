@@ -58,6 +58,15 @@ export class Golden {
     return this.#array(name).data as Int32Array;
   }
 
+  has(name: string): boolean {
+    return this.#arrays.has(name);
+  }
+
+  /** Names of arrays, in the order of the file. */
+  get names(): readonly string[] {
+    return [...this.#arrays.keys()];
+  }
+
   floats(name: string): Numbers {
     return this.#array(name).data as Numbers;
   }

@@ -54,13 +54,18 @@ def offsets_of(sequences) -> numpy.ndarray:
     return numpy.cumsum([0] + [len(s) for s in sequences], dtype=numpy.int32)
 
 
-def randomize(module: torch.nn.Module, seed: int, std: float):
+def randomize(module: torch.nn.Module, seed: int, std: float, stds: dict | None = None):
     """Fills every parameter from the seed, far from the usual initial values, so that a swapped,
-    dropped or misread parameter shows: gains around 1, biases around 0, both spread by `std`."""
+    dropped or misread parameter shows: gains around 1, biases around 0, both spread by `std`, or by
+    what `stds` says of a part of the name, or of "vector"."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(module.named_parameters()):
-        values = torch.randn(parameter.shape, generator=generator) * std
-        if name.endswith("LayerNorm.weight"):
+        if name.endswith("embed_positions.weight"):
+            continue  # computed, not learned
+        values = torch.randn(parameter.shape, generator=generator)
+        kinds = f"{name} {'vector' if parameter.dim() == 1 else 'matrix'}"
+        values *= next((other for part, other in (stds or {}).items() if part in kinds), std)
+        if parameter.dim() == 1 and name.endswith(".weight"):
             values = values + 1
         parameter.copy_(values)
 

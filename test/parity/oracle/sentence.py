@@ -8,7 +8,17 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    ElectraConfig,
+    ElectraModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3Model,
+    RobertaConfig,
+    RobertaModel,
+)
 
 from oracle.common import (
     fresh_folder,
@@ -18,6 +28,7 @@ from oracle.common import (
     write_arrays,
     write_json,
 )
+from oracle.exact import float32_means_float64, make_exact
 
 WIDTH = 18
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -61,18 +72,40 @@ def tokenizer(lowercase: bool, maximum: int):
     return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=maximum, **names)
 
 
-def base_folder(folder, seed, lowercase=True, maximum=32):
-    """config.json, model.safetensors (f16) and the tokenizer's files."""
-    tokens = tokenizer(lowercase, maximum)
-    config = BertConfig(
-        vocab_size=len(tokens),
+def small(vocabulary):
+    return dict(
+        vocab_size=vocabulary,
         hidden_size=WIDTH,
         num_hidden_layers=2,
         num_attention_heads=3,
         intermediate_size=30,
         max_position_embeddings=40,
     )
-    model = BertModel(config, add_pooling_layer=False)
+
+
+def bert(vocabulary):
+    return BertModel(BertConfig(**small(vocabulary)), add_pooling_layer=False)
+
+
+def electra(vocabulary):
+    return ElectraModel(ElectraConfig(**small(vocabulary), embedding_size=10))
+
+
+def roberta(vocabulary):
+    # Python gives a padding among the tokens no position of its own; [PAD] is 0 and in no text.
+    config = RobertaConfig(**small(vocabulary), pad_token_id=0)
+    return RobertaModel(config, add_pooling_layer=False)
+
+
+def qwen3(vocabulary):
+    none = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
+    return Qwen3Model(Qwen3Config(**small(vocabulary), num_key_value_heads=1, head_dim=8, **none))
+
+
+def base_folder(folder, seed, lowercase=True, maximum=32, make_model=bert):
+    """config.json, model.safetensors (f16) and the tokenizer's files."""
+    tokens = tokenizer(lowercase, maximum)
+    model = make_model(len(tokens))
     randomize(model, seed, 0.4)
     model.half().save_pretrained(folder)
     tokens.save_pretrained(folder)
@@ -122,6 +155,10 @@ CASES = {
         "modules": pooling(("mean", "cls", "weightedmean"), include_prompt=False),
         "prompts": {"prompts": {"search": "query: "}, "default_prompt_name": "search"},
     },
+    # Other families: one whose embedding has a width of its own, and a decoder, which the last token sums up.
+    "electra-mean": {"modules": pooling("mean"), "base": electra},
+    "roberta-mean-normalize": {"modules": [*pooling("mean"), Normalize()], "base": roberta},
+    "qwen3-lasttoken-normalize": {"modules": [*pooling("lasttoken"), Normalize()], "base": qwen3},
 }
 
 # Older releases wrote these; both spellings must load. Rewritten by hand, then checked against the
@@ -179,7 +216,9 @@ def make_case(folder, seed, case):
     torch.manual_seed(seed)  # the library adds a random pooler, which nothing reads
     maximum = case.get("maximum", 32)
     lower = case.get("lower_in_transformer", False)
-    base = base_folder(folder, seed, case.get("lowercase", True), maximum)
+    base = base_folder(
+        folder, seed, case.get("lowercase", True), maximum, case.get("base", bert)
+    )
     tokenizer_json = (folder / "tokenizer.json").read_text()
     transformer = Transformer(base, max_seq_length=maximum, do_lower_case=lower)
     model = SentenceTransformer(
@@ -196,15 +235,21 @@ def make_case(folder, seed, case):
         write_json(path, config)
 
 
-def make(out):
-    fresh_folder(out)
+def make(out, only=None):
+    if only is None:
+        fresh_folder(out)
     write_json(out / "texts.json", TEXTS)
     for seed, (name, case) in enumerate(CASES.items(), start=101):
+        if only and not name.startswith(only):
+            continue
         folder = out / name
         make_case(fresh_folder(folder), seed, case)
         model = load(folder)
         single = encode(model)
-        exact = encode(load(folder).to(torch.float64))
+        double = load(folder).to(torch.float64)
+        make_exact(double)
+        with float32_means_float64():
+            exact = encode(double)
         assert single.dtype == numpy.float32 and exact.dtype == numpy.float64
         prompt = case.get("prompts", {}).get("prompts", {}).get("search", "")
         ids = [model.preprocess([t], prompt=prompt)["input_ids"][0].tolist() for t in TEXTS]
