@@ -9,6 +9,8 @@ import type { Running } from '../running';
 export class SourceEncoder {
   readonly #model: NativeModel;
   readonly #plan: Plan;
+  /** Ids of the source lie below it. */
+  readonly vocabulary: number;
   readonly #columns: number;
   readonly maxLength: number;
 
@@ -16,6 +18,8 @@ export class SourceEncoder {
   constructor(model: NativeModel, plan: Plan, columns: number, maxLength: number) {
     this.#model = model;
     this.#plan = plan;
+    const [first] = plan.blocks;
+    this.vocabulary = first?.block === 'embed' ? first.vocabulary : 0;
     this.#columns = columns;
     this.maxLength = maxLength;
   }

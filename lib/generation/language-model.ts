@@ -73,8 +73,8 @@ export class LanguageModel {
     idsOrSequences: TokenIds | readonly TokenIds[],
     options: GenerateTokensOptions,
   ): Promise<TokenGeneration> {
-    const { decoder, config } = this.#parts;
-    const sequences = readSequences(idsOrSequences, decoder.vocabulary);
+    const { decoder, encoder, config } = this.#parts;
+    const sequences = readSequences(idsOrSequences, (encoder ?? decoder).vocabulary);
     const settings = checkGenerateOptions(options, 'tokens', sequences.length, config);
     const tasks = await this.#tasks(sequences, settings, 'the end');
     const cacheBytes = await this.#run(tasks, settings);

@@ -39,10 +39,10 @@ test('the limit is that of the tokenizer where nothing else says one', async () 
 });
 
 test('a folder that is no model fails with its code', async () => {
-  const folder = await copyOf(tinyModel, { 'config.json': { model_type: 'gpt2' } });
+  const folder = await copyOf(tinyModel, { 'config.json': { model_type: 'gptj' } });
   const { code, stdout, stderr } = await info(folder, '--json');
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-  expect(stderr).toMatch(/^multihead: UNKNOWN_MODEL: .*model_type: "gpt2"/);
+  expect(stderr).toMatch(/^multihead: UNKNOWN_MODEL: .*model_type: "gptj"/);
 });
 
 test('a model is needed', async () => {

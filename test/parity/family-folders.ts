@@ -128,7 +128,8 @@ export function compareStreams(
   if (missing) throw new Error(`${label}: nothing computed for ${missing}`);
   return [...streams].map(([name, stream]) => {
     const reference = golden.floats(name);
-    const tolerance = policyTolerance(reference, at(golden.floats(name + SUFFIX), 0));
+    // Torch sums in one order; others stray up to 1.7 times as far (DECISIONS.md).
+    const tolerance = policyTolerance(reference, 1.25 * at(golden.floats(name + SUFFIX), 0));
     const columns = golden.shape(name).at(-1) as number;
     return compare(`${label}, ${name}`, stream, reference, columns, tolerance);
   });
